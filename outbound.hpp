@@ -1,0 +1,3353 @@
+// outbound.hpp - a client for the Outbound API: one header, C++17, no dependency. MIT licence (text at the end).
+//
+//     outbound::client client{"your-private-key", transport};      // transport: your HTTP stack, as one callback
+//     outbound::user ada{"ada@example.com"};
+//     auto sent = client.send(ada.identify().first_name("Ada").attribute("plan", "pro"));
+//     if (!sent) log(sent.error().message);
+//     sent = client.send(ada.track("signup").properties({{"resolution", "1024x768"}, {"trial", true}}));
+//
+// MANUAL
+//
+// 1. QUICKSTART
+//
+//   Copy this file into your tree, include it, and compile as C++17 or later. There is nothing to build and to link.
+//   An app tells Outbound who its users are (identify) and what they do (track). Both start from a `user`; each
+//   setter writes JSON straight into the message, so nothing that you pass in has to outlive the call:
+//
+//     auto m = outbound::user{42}.track("purchase").property("price", 19.99).property("items", {"sku-1", "sku-2"});
+//     m.body()      // {"user_id":42,"event":"purchase","properties":{"price":19.99,"items":["sku-1","sku-2"]}}
+//     m.problems()  // empty: this message may be sent
+//
+//   On the right of a key may stand: nullptr, bool, integers, float, double, strings, enums, optionals, system_clock
+//   time points, ranges, maps, nested braces, `object`, `array`, `json` (text that you already have), and your own
+//   types:
+//
+//     struct address { std::string city; int zip; };
+//     OUTBOUND_FIELDS(address, city, zip)                      // beside the type, in its namespace
+//     m.property("home", address{"Paris", 75001});             // "home":{"city":"Paris","zip":75001}
+//
+//   Braces whose elements are all {text, value} are an object, other braces an array; arrays in arrays are written
+//   array::of(array::of(1, 2), array::of(3)). Setting a key again replaces it.
+//
+// 2. TRANSPORT
+//
+//   The library opens no socket. You give it a callable `result<response>(const request&)` which makes one HTTP request
+//   and returns what came back, or an error: `errc::not_sent` if surely nothing left this machine (no route, no
+//   connection, no TLS handshake), `errc::no_response` if the request may have been processed. Ready ones to copy are
+//   in examples/transports. It must verify TLS, must not follow redirects and must not send again by itself;
+//   `request.timeout` says how long it may take. If you own an event loop, use `prepare` and `interpret` and do the I/O
+//   in between:
+//
+//     auto request = client.prepare(message);            // result<request>: method, url, headers, body
+//     auto outcome = outbound::interpret(response);      // result<response>: what the status means
+//
+// 3. ERRORS
+//
+//   Nothing throws, nothing prints. What can fail returns a `result<T>`: true and a T, or false and an `error` whose
+//   `code` compares with `std::error_code`, and whose `message` can be logged as it is: it never holds the key. A
+//   message with a problem (ill-formed UTF-8, NaN, a missing id, ...) is never sent: the error lists every problem with
+//   its place as a JSON Pointer. One exception: std::bad_alloc leaves builders as it leaves std::string; `send` turns
+//   it into out_of_memory. A transport that throws is an error like any other.
+//
+// 4. DELIVERY
+//
+//   One `send` is one request; a client never retries. Every call but track is idempotent, so that sending it again is
+//   harmless; a track that ended in `no_response` may have been counted already.
+//
+// 5. THREADS
+//
+//   A client sends from one thread at a time; `prepare` and `interpret` may be called from any number of threads.
+//   Messages, objects and arrays are values: distinct ones are independent, one may be read by many threads at once.
+//   There are no globals, so that clients with different keys and transports live side by side.
+//
+// 6. WHAT IT DOES NOT DO
+//
+//   It reads no environment, no file and no clock, starts no thread, and never alters your text: `repaired` and
+//   `from_utf16` are there for you to call. It does not parse JSON into values. It writes no ISO 8601 dates: a time
+//   point becomes integer Unix seconds; format it yourself if your campaigns want text. A `const char*` ends at its
+//   first NUL; use std::string_view for text with NUL inside. `<` and U+2028 stay as they are, so do not paste a body
+//   into HTML.
+//
+// 7. CONFIGURATION
+//
+//   OUTBOUND_NO_THREADS   reserved for the parts that need threads; nothing here does
+//   No macro changes a layout, and no macro is needed.
+//
+// 8. CONTENTS
+//
+//   Jump by tag. Declarations and documentation come first; the same tags follow once more behind the border line,
+//   where the implementation is.
+//
+//     >>version  >>config  >>includes  >>forward  >>text  >>json  >>messages  >>http  >>client  >>end
+
+#ifndef OUTBOUND_HPP
+#define OUTBOUND_HPP
+
+// >>version -----------------------------------------------------------------------------------------------------------
+
+#define OUTBOUND_VERSION_MAJOR 1
+#define OUTBOUND_VERSION_MINOR 0
+#define OUTBOUND_VERSION_PATCH 0
+#define OUTBOUND_VERSION_STRING "1.0.0"
+
+// >>config ------------------------------------------------------------------------------------------------------------
+
+// A setter returns the builder it was called on: clang can warn when that outlives a temporary.
+#if defined(__has_cpp_attribute)
+#if __has_cpp_attribute(clang::lifetimebound)
+#define OUTBOUND_LIFETIMEBOUND_ [[clang::lifetimebound]]
+#endif
+#if __has_cpp_attribute(gnu::noinline)
+#define OUTBOUND_COLD_ [[gnu::noinline, gnu::cold]]
+#define OUTBOUND_NOINLINE_ [[gnu::noinline]]
+#endif
+#endif
+#ifndef OUTBOUND_LIFETIMEBOUND_
+#define OUTBOUND_LIFETIMEBOUND_
+#endif
+#ifndef OUTBOUND_COLD_
+#define OUTBOUND_COLD_      // rare work, kept out of the callers' way
+#define OUTBOUND_NOINLINE_  // shared work, worth one call
+#endif
+
+// >>includes ----------------------------------------------------------------------------------------------------------
+
+#include <chrono>            // timeouts; time points as values
+#include <cstddef>           // size_t, nullptr_t, byte
+#include <cstdint>           // integers of known width
+#include <cstring>           // memcpy, memmove, memcmp, strlen
+#include <exception>         // what a transport may throw
+#include <initializer_list>  // {{"key", value}, ...}
+#include <new>               // bad_alloc
+#include <string>            // owned text
+#include <string_view>       // text
+#include <system_error>      // errc as std::error_code
+#include <type_traits>       // which values are accepted
+#include <utility>           // move, forward, declval
+#include <vector>            // headers, problems
+
+// >>forward: the API at a glance --------------------------------------------------------------------------------------
+
+namespace outbound {
+inline namespace v1_0_0 {  // the whole version: two versions in one process share no symbol
+
+enum class defect : unsigned char;
+enum class errc;
+struct problem;
+struct error;
+template <class T>
+class result;
+
+class text;           // a string-like argument
+class optional_text;  // the same, or an empty optional
+class id;             // text or an integer
+class value;          // what may stand on the right of a key
+class element;        // the same, without array braces
+class member;         // {key, value}
+class object;         // owned JSON
+class array;
+class json;  // JSON text that exists already
+
+class user;     // the subject of every call
+class message;  // one call of the API as finished bytes
+class identify;
+class track;
+class batch;
+
+struct header;
+struct request;
+struct response;
+class transport;
+
+struct options;
+class client;
+
+namespace detail {
+struct writer;
+struct erased;
+struct in_place;
+struct field;
+class fields;
+error invalid_message(std::vector<problem> problems);
+template <class T>
+class list;
+}  // namespace detail
+
+// >>text --------------------------------------------------------------------------------------------------------------
+
+/// A string-like argument: `const char*`, `std::string`, `std::string_view`, what converts to a string_view, and
+/// `char8_t` text in C++20. It does not own; it is made by conversion for the length of one call. A `const char*` ends
+/// at its first NUL, and may be null at run time: that is a problem of the message, not a crash. A literal `nullptr`
+/// does not compile.
+class text {
+ public:
+  text(std::nullptr_t) = delete;
+  text(const char* s) noexcept : data_{s}, size_{s != nullptr ? std::strlen(s) : 0} {}
+  template <class T,
+            std::enable_if_t<std::is_convertible_v<const T&, std::string_view> && !std::is_pointer_v<std::decay_t<T>>,
+                             int> = 0>
+  text(const T& s) : text{static_cast<std::string_view>(s), 0} {}
+#ifdef __cpp_char8_t
+  text(const char8_t* s) noexcept : text{reinterpret_cast<const char*>(s)} {}
+  template <class T,
+            std::enable_if_t<std::is_convertible_v<const T&, std::u8string_view> && !std::is_pointer_v<std::decay_t<T>>,
+                             int> = 0>
+  text(const T& s) : text{as_char(static_cast<std::u8string_view>(s)), 0} {}
+#endif
+
+  /// True for a `const char*` that was null.
+  bool null() const noexcept { return data_ == nullptr; }
+  std::string_view view() const noexcept { return {data_, size_}; }
+
+ private:
+  text(std::string_view s, int) noexcept : data_{s.data() != nullptr ? s.data() : ""}, size_{s.size()} {}
+#ifdef __cpp_char8_t
+  static std::string_view as_char(std::u8string_view s) noexcept {
+    return {reinterpret_cast<const char*>(s.data()), s.size()};
+  }
+#endif
+  const char* data_;
+  std::size_t size_;
+};
+
+/// A copy of `s` in which each maximal ill-formed subpart is one U+FFFD (Unicode 15, section 3.9, table 3-7; the same
+/// as the WHATWG decoder). Well-formed text comes back unchanged, a null pointer as "".
+std::string repaired(text s);
+
+/// UTF-16 as UTF-8. Each lone surrogate becomes U+FFFD.
+std::string from_utf16(std::u16string_view s);
+
+/// The same for `wchar_t` where that is UTF-16 (Windows); elsewhere it does not compile.
+template <class Wide, std::enable_if_t<std::is_convertible_v<const Wide&, std::wstring_view>, int> = 0>
+std::string from_utf16(const Wide& s);
+
+// >>json --------------------------------------------------------------------------------------------------------------
+
+/// What is wrong with a part of a message.
+enum class defect : unsigned char {
+  missing = 1,   ///< a required text or list is empty
+  null_pointer,  ///< a `const char*` was null
+  invalid_utf8,  ///< RFC 3629: the sentence names the byte; see `repaired`
+  invalid_json,  ///< a `json` text is not one value as in RFC 8259
+  not_finite,    ///< NaN or an infinity: JSON has none (RFC 8259, section 6)
+  out_of_range,  ///< a numeric user id that a double cannot hold
+  too_deep,      ///< more than 64 levels, or a `json` text of more than 512
+  too_large,     ///< a body over 1 MiB, a batch over 4 MiB or over 100 messages
+  too_long,      ///< warning: an event name of more than 200 code points
+  placeholder,   ///< warning: a user id such as "undefined" or "null"
+};
+
+/// One problem of a message.
+struct problem {
+  defect what{};
+  std::string where{};  ///< JSON Pointer into the body (RFC 6901); "" is the body
+  std::string why{};    ///< a sentence with limit and actual value
+};
+
+namespace detail {
+
+// A value without its type: how to write it, and where it is.
+struct erased {
+  struct span {
+    const void* data;
+    std::size_t size;
+  };
+  union payload {
+    std::uint64_t bits;
+    span range;
+  };
+  void (*write)(writer&, const erased&){};
+  payload held{};
+};
+
+template <class T>
+using bare = std::remove_cv_t<std::remove_reference_t<T>>;
+
+#ifdef __cpp_char8_t
+template <class T>
+inline constexpr bool is_char8 = std::is_same_v<T, char8_t>;
+#else
+template <class T>
+inline constexpr bool is_char8 = false;
+#endif
+template <class T>
+inline constexpr bool is_character = std::is_same_v<T, char> || std::is_same_v<T, wchar_t> ||
+                                     std::is_same_v<T, char16_t> || std::is_same_v<T, char32_t> || is_char8<T>;
+template <class T>
+inline constexpr bool is_integer =
+    std::is_integral_v<T> && !std::is_same_v<T, bool> && !is_character<T> && sizeof(T) <= 8;
+template <class T>
+inline constexpr bool is_text = std::is_convertible_v<const T&, text>;
+
+// Anything with `begin` and `end`: members, free functions found by look-up, arrays.
+namespace ranges {
+using std::begin;
+using std::end;
+template <class R>
+auto first(R& r) -> decltype(begin(r)) {
+  return begin(r);
+}
+template <class R>
+auto last(R& r) -> decltype(end(r)) {
+  return end(r);
+}
+}  // namespace ranges
+template <class R>
+using item_of = decltype(*ranges::first(std::declval<R&>()));
+template <class R, class = void>
+inline constexpr bool is_range = false;
+template <class R>
+inline constexpr bool is_range<R, std::void_t<item_of<R>, decltype(ranges::last(std::declval<R&>()))>> = true;
+template <class T, class = void>
+inline constexpr bool has_text_key = false;
+template <class T>
+inline constexpr bool has_text_key<T, std::void_t<decltype(std::declval<T&>().second)>> =
+    is_text<bare<decltype(std::declval<T&>().first)>>;
+// vector<bool> hands out proxies, which differ between standard libraries.
+template <class R, class = void>
+inline constexpr bool is_bool_range = false;
+template <class R>
+inline constexpr bool is_bool_range<R, std::enable_if_t<std::is_same_v<typename bare<R>::value_type, bool>>> = true;
+
+// std::optional and what looks like it: boost::optional, std::expected.
+template <class T, class = void>
+inline constexpr bool is_optional = false;
+template <class T>
+inline constexpr bool is_optional<
+    T, std::void_t<decltype(static_cast<bool>(std::declval<T&>().has_value())), decltype(*std::declval<T&>())>> = true;
+template <class T, class Item, class = void>
+inline constexpr bool is_optional_of = false;
+template <class T, class Item>
+inline constexpr bool is_optional_of<T, Item, std::enable_if_t<is_optional<T>>> =
+    std::is_convertible_v<decltype(*std::declval<T&>()), Item>;
+
+void write_id(writer& w, const erased& e);
+void write_user_id(writer& w, const erased& e);
+template <class T>
+std::uint64_t bits_of(T n) noexcept;
+template <class T>
+erased erase(T& v);
+template <class T, class U>
+erased erase_list(const U& items);
+erased erase_members(std::initializer_list<member> members) noexcept;
+erased erase_elements(std::initializer_list<element> elements) noexcept;
+
+}  // namespace detail
+
+/// What may stand between the braces of an array: every value but array braces.
+class element {
+ public:
+  template <class T,
+            std::enable_if_t<!std::is_base_of_v<element, detail::bare<T>> && !std::is_same_v<member, detail::bare<T>>,
+                             int> = 0>
+  element(T&& v) : erased_{detail::erase(v)} {}
+  element(std::initializer_list<member> members) noexcept : erased_{detail::erase_members(members)} {}
+  element(const element&) = delete;
+  element& operator=(const element&) = delete;
+
+  const detail::erased& erased() const noexcept { return erased_; }
+
+ protected:
+  explicit element(detail::erased e) noexcept : erased_{e} {}
+
+ private:
+  detail::erased erased_;
+};
+
+/// What may stand on the right of a key: a view, made by implicit conversion for the length of one call. The manual (1)
+/// lists what converts; what does not, such as `char`, `wchar_t` and pointers, does not compile. A user's own type
+/// converts through `void to_outbound(outbound::object&, const T&)`, which makes an object, or `to_outbound(const T&)`,
+/// which returns the value to write; both are found by argument-dependent look-up.
+class value : public element {
+ public:
+  using element::element;
+  value(std::initializer_list<element> elements) noexcept : element{detail::erase_elements(elements)} {}
+};
+
+/// A key with its value: `{"city", "Paris"}`.
+class member {
+ public:
+  template <class T>
+  member(text key, T&& v) : key_{key}, value_{detail::erase(v)} {}
+  member(text key, std::initializer_list<member> v) noexcept : key_{key}, value_{detail::erase_members(v)} {}
+  member(text key, std::initializer_list<element> v) noexcept : key_{key}, value_{detail::erase_elements(v)} {}
+  member(const member&) = delete;
+  member& operator=(const member&) = delete;
+
+  text key() const noexcept { return key_; }
+  const detail::erased& erased() const noexcept { return value_; }
+
+ private:
+  text key_;
+  detail::erased value_;
+};
+
+namespace detail {
+
+// The bytes of JSON text that is being written, and the problems met on the way. Growing keeps the old block until
+// `release`, so that what is written may be a view of what was written before.
+struct writer {
+  // Where writing stands, as a chain of places on the stack; read when there is a problem to report.
+  struct place {
+    const place* parent;
+    std::string_view key;
+    std::size_t index;  // of an array element, where key.data() is null
+  };
+
+  char* begin{};
+  char* cursor{};
+  char* limit{};
+  const place* here{};
+  unsigned depth{1};    // of the container that is being written; the outermost is 1
+  unsigned deepest{1};  // that was reached
+  std::vector<problem> problems{};
+
+  writer() noexcept = default;
+  writer(const writer& other);
+  writer(writer&& other) noexcept { swap(other); }
+  writer& operator=(writer other) noexcept;
+  ~writer();
+  void swap(writer& other) noexcept;
+
+  std::size_t size() const noexcept { return static_cast<std::size_t>(cursor - begin); }
+  std::string_view view(std::size_t from = 0) const noexcept { return {begin + from, size() - from}; }
+
+  void reserve(std::size_t n);
+  void put(char c);
+  void append(std::string_view s);
+  bool quote(std::string_view s);
+  bool write_key(text key);
+  void write_text(text s);
+  void report(defect what, std::string why);
+  std::string where() const;
+
+  void release() noexcept;
+  void grow(std::size_t n);
+  bool escape(std::string_view s, std::size_t from, char* out);
+};
+
+// Which keys an object has: hashes of the first 16 are compared all at once, more are in a table. What was written
+// without being noted here (`complete` is false) is read back from the text when it matters.
+struct key_set {
+  static constexpr std::size_t few = 16;
+  std::uint32_t first[few]{};
+  std::size_t count{};
+  std::vector<std::uint32_t> table{};
+  bool complete{true};
+
+  bool insert(std::uint32_t hash);
+  bool insert_into_table(std::uint32_t hash);
+  void clear() noexcept;
+};
+
+}  // namespace detail
+
+/// An owned JSON object, for loops and for keeping. Setting a key again replaces its value and moves it to the end.
+/// Thread-safety: as a std::string. May be given its own text: `o.set("again", o)`.
+class object {
+ public:
+  object() noexcept = default;
+  object(std::initializer_list<member> members);
+
+  object& set(outbound::text key, const value& v) & OUTBOUND_LIFETIMEBOUND_;
+  object&& set(outbound::text key, const value& v) && OUTBOUND_LIFETIMEBOUND_ { return std::move(set(key, v)); }
+
+  /// Complete JSON at any moment; valid until the object changes.
+  std::string_view text() const noexcept;
+  /// What was wrong with the values; `where` is relative to this object.
+  std::vector<problem> problems() const { return own().problems; }
+
+  // While it is written in place, an object shares its text with what surrounds it: it is copied out, and assigned
+  // member-wise.
+  object(const object& other);
+  object(object&& other) noexcept;
+  object& operator=(const object& other);
+  object& operator=(object&& other) noexcept;
+  ~object() = default;
+
+ private:
+  explicit object(detail::writer&& surrounding);
+  void assign(const object& other);
+  void insert(outbound::text key, const detail::erased& v);
+  detail::writer own() const;
+
+  friend struct detail::in_place;
+  friend class detail::fields;
+  detail::writer out_{};
+  detail::key_set keys_{};
+  std::size_t open_{};  // where the object begins; more than 0 while it is written in place, inside another text
+};
+
+/// An owned JSON array. It has no initializer-list constructor: `array{a}` would mean different things to different
+/// compilers.
+class array {
+ public:
+  array() noexcept = default;
+  /// array::of(1, "two", array::of(3)): the arguments as the elements.
+  template <class... Ts>
+  static array of(Ts&&... elements);
+
+  array& add(const value& v) & OUTBOUND_LIFETIMEBOUND_;
+  array&& add(const value& v) && OUTBOUND_LIFETIMEBOUND_ { return std::move(add(v)); }
+
+  std::string_view text() const noexcept;
+  std::vector<problem> problems() const { return out_.problems; }
+
+ private:
+  friend struct detail::in_place;
+  void insert(const detail::erased& v);
+
+  detail::writer out_{};
+  std::size_t count_{};
+};
+
+/// JSON text that you already have: another library's dump, a column of a database. It owns the text, and is checked
+/// when it is written: one value (RFC 8259), UTF-8, no lone surrogates, at most 512 levels. Its blanks are kept, and
+/// equal keys inside it are yours.
+class json {
+ public:
+  explicit json(std::string s) noexcept : text_{std::move(s)} {}
+  explicit json(const char* s) : text_{s != nullptr ? s : ""}, null_{s == nullptr} {}
+  json(std::nullptr_t) = delete;
+
+  /// Made of a null pointer: a problem when it is written.
+  bool null() const noexcept { return null_; }
+  std::string_view text() const noexcept { return text_; }
+
+ private:
+  std::string text_;
+  bool null_{false};
+};
+
+/// OUTBOUND_FIELDS(address, city, zip): writes `to_outbound(outbound::object&, const address&)`, an object with the
+/// named public members (1 to 64) as its keys. Stands beside the type, in the type's namespace.
+#define OUTBOUND_FIELDS(T, ...)                                                                        \
+  inline void to_outbound(::outbound::object& outbound_object_, const T& outbound_value_) {            \
+    enum { OUTBOUND_FIELDS_EACH_(OUTBOUND_FIELDS_ONCE_, __VA_ARGS__) }; /* a name twice is an error */ \
+    ::outbound::detail::fields outbound_fields_{outbound_object_};                                     \
+    OUTBOUND_FIELDS_EACH_(OUTBOUND_FIELDS_ADD_, __VA_ARGS__)                                           \
+    outbound_fields_.finish();                                                                         \
+  }
+#define OUTBOUND_FIELDS_ONCE_(name) outbound_field_##name,
+#define OUTBOUND_FIELDS_ADD_(name) outbound_fields_.add(",\"" #name "\":", outbound_value_.name);
+// M(a) M(b) ...: a step handles one name and leaves the next step to the next of 64 scans. The list ends with `()`, the
+// only item that makes OUTBOUND_FIELDS_LAST_ a call.
+#define OUTBOUND_FIELDS_EACH_(M, ...) OUTBOUND_FIELDS_SCAN_64_(OUTBOUND_FIELDS_STEP_(M, __VA_ARGS__, (), ()))
+#define OUTBOUND_FIELDS_STEP_(M, name, next, ...) \
+  M(name) OUTBOUND_FIELDS_CHOOSE_(OUTBOUND_FIELDS_LAST_ next, OUTBOUND_FIELDS_AGAIN_, 0)(M, next, __VA_ARGS__)
+#define OUTBOUND_FIELDS_AGAIN_(M, name, next, ...) \
+  M(name) OUTBOUND_FIELDS_CHOOSE_(OUTBOUND_FIELDS_LAST_ next, OUTBOUND_FIELDS_STEP_, 0)(M, next, __VA_ARGS__)
+#define OUTBOUND_FIELDS_LAST_() 0, OUTBOUND_FIELDS_STOP_
+#define OUTBOUND_FIELDS_STOP_(...)
+#define OUTBOUND_FIELDS_CHOOSE_(...) OUTBOUND_FIELDS_SECOND_(__VA_ARGS__)
+#define OUTBOUND_FIELDS_SECOND_(a, b, ...) b OUTBOUND_FIELDS_LATER_
+#define OUTBOUND_FIELDS_LATER_
+#define OUTBOUND_FIELDS_SCAN_64_(...) \
+  OUTBOUND_FIELDS_SCAN_16_(OUTBOUND_FIELDS_SCAN_16_(OUTBOUND_FIELDS_SCAN_16_(OUTBOUND_FIELDS_SCAN_16_(__VA_ARGS__))))
+#define OUTBOUND_FIELDS_SCAN_16_(...) \
+  OUTBOUND_FIELDS_SCAN_4_(OUTBOUND_FIELDS_SCAN_4_(OUTBOUND_FIELDS_SCAN_4_(OUTBOUND_FIELDS_SCAN_4_(__VA_ARGS__))))
+#define OUTBOUND_FIELDS_SCAN_4_(...) \
+  OUTBOUND_FIELDS_SCAN_(OUTBOUND_FIELDS_SCAN_(OUTBOUND_FIELDS_SCAN_(OUTBOUND_FIELDS_SCAN_(__VA_ARGS__))))
+#define OUTBOUND_FIELDS_SCAN_(...) __VA_ARGS__
+
+// >>messages ----------------------------------------------------------------------------------------------------------
+
+/// A text or an integer (up to 64 bits, no bool, no character): what identifies a user or a campaign. A view, like
+/// `text`.
+class id {
+ public:
+  template <class T, std::enable_if_t<std::is_convertible_v<const T&, text>, int> = 0>
+  id(const T& s) noexcept : text_{s} {}
+  template <class T, std::enable_if_t<detail::is_integer<T>, int> = 0>
+  id(T n) noexcept : text_{""}, number_{detail::bits_of(n)}, kind_{n < T{} ? kind::negative : kind::natural} {}
+
+ private:
+  friend class user;
+  friend void detail::write_id(detail::writer& w, const detail::erased& e);
+  friend void detail::write_user_id(detail::writer& w, const detail::erased& e);
+  enum class kind : unsigned char { text, natural, negative };
+  outbound::text text_;
+  std::uint64_t number_{};  // two's complement where negative
+  kind kind_{kind::text};
+};
+
+namespace detail {
+
+// Some T (text or id): one, braces, a range, or an optional of these.
+template <class T, class R, class = void>
+inline constexpr bool is_range_of = false;
+template <class T, class R>
+inline constexpr bool is_range_of<T, R, std::enable_if_t<is_range<R>>> = std::is_convertible_v<item_of<R>, T>;
+template <class T, class U, class = void>
+inline constexpr bool is_list_of = std::is_convertible_v<U&, T> || is_range_of<T, U>;
+template <class T, class U>
+inline constexpr bool is_list_of<T, U, std::enable_if_t<is_optional<U>>> =
+    is_list_of<T, std::remove_reference_t<decltype(*std::declval<U&>())>>;
+
+template <class T>
+class list {
+ public:
+  list(std::initializer_list<T> items) noexcept;
+  template <class U, std::enable_if_t<is_list_of<T, const U>, int> = 0>
+  list(const U& items) : items_{erase_list<T>(items)} {}
+
+  bool present() const noexcept { return items_.write != nullptr; }  // not an empty optional
+  const erased& items() const noexcept { return items_; }
+
+ private:
+  erased items_;
+};
+
+}  // namespace detail
+
+/// One call of the API as finished bytes. A value: it can be kept, copied and sent again; moved-from, it can only be
+/// assigned or destroyed. Thread-safety: as a std::string.
+class message {
+ public:
+  /// "/v2/track": the path behind the base URL.
+  std::string_view path() const noexcept { return path_; }
+  /// The JSON to send; complete at any moment, valid until the message changes.
+  std::string_view body() const noexcept { return out_.view(); }
+  /// What orders this message: the text of the user's id, so that 42 and "42" share a key. A message about several
+  /// users (an alias, a batch) has all their keys, with the byte FF between them, which no id can contain.
+  std::string user_key() const;
+  /// Everything that keeps this message from being sent.
+  std::vector<problem> problems() const;
+  /// What is most likely a mistake, but is sent unless `options.strict` is set.
+  std::vector<problem> warnings() const;
+  bool valid() const noexcept;
+
+ protected:
+  explicit message(std::string_view path) noexcept : path_{path} {}
+  message(std::string_view path, const user& subject);
+  void set(const detail::field& f, const detail::erased& v);
+  void set(const detail::field& f, const optional_text& v);
+  void set(const detail::field& f, const detail::list<text>& v);
+  void merge(const detail::field& f, text key, const detail::erased& v);
+  void merge(const detail::field& f, const detail::erased& all);
+  void merge(const detail::field& f, const json& all);
+  std::size_t limit() const noexcept;
+
+  std::string_view path_;
+  detail::writer out_{};
+
+ private:
+  friend class user;
+  void merge_text(const detail::field& f, std::string_view object_text);
+  void locate() noexcept;
+
+  detail::key_set keys_{};  // of attributes or properties,
+  std::size_t open_{};      // whose braces stand here; 0: there are none yet
+  std::size_t close_{};
+  unsigned fields_{};  // that are set, a bit each
+};
+
+/// A field of text that an empty optional leaves as it is.
+class optional_text {
+ public:
+  template <class T, std::enable_if_t<std::is_convertible_v<const T&, text>, int> = 0>
+  optional_text(const T& s) : text_{s} {}
+  template <class T, std::enable_if_t<detail::is_optional_of<const T, text>, int> = 0>
+  optional_text(const T& s) : text_{s.has_value() ? text{*s} : text{""}}, present_{s.has_value()} {}
+
+  bool present() const noexcept { return present_; }
+  text get() const noexcept { return text_; }
+
+ private:
+  text text_;
+  bool present_{true};
+};
+
+/// POST /v2/identify: who a user is. Setting a field or an attribute again replaces it; attributes merge key by key.
+class identify : public message {
+ public:
+  identify& first_name(optional_text v) & OUTBOUND_LIFETIMEBOUND_;
+  identify& last_name(optional_text v) & OUTBOUND_LIFETIMEBOUND_;
+  identify& email(optional_text v) & OUTBOUND_LIFETIMEBOUND_;
+  identify& phone_number(optional_text v) & OUTBOUND_LIFETIMEBOUND_;
+  /// Device tokens of Apple's and Google's push services: one, `{"a", "b"}`, or a range.
+  identify& apns(detail::list<text> tokens) & OUTBOUND_LIFETIMEBOUND_;
+  identify& gcm(detail::list<text> tokens) & OUTBOUND_LIFETIMEBOUND_;
+  identify& attribute(text key, const value& v) & OUTBOUND_LIFETIMEBOUND_;
+  /// Braces of members, an `object`, a map, a `json` object, or a type of yours that makes an object.
+  identify& attributes(std::initializer_list<member> members) & OUTBOUND_LIFETIMEBOUND_;
+  template <class T>
+      identify& attributes(const T& all) & OUTBOUND_LIFETIMEBOUND_;
+
+  /// Extension: a name of the tz database, "America/Los_Angeles".
+  identify& timezone(optional_text v) & OUTBOUND_LIFETIMEBOUND_;
+  /// Extension: the group that the user belongs to, and its attributes (replaced whole).
+  identify& group(text group_id) & OUTBOUND_LIFETIMEBOUND_;
+  identify& group(text group_id, std::initializer_list<member> attributes) & OUTBOUND_LIFETIMEBOUND_;
+  template <class T>
+      identify& group(text group_id, const T& attributes) & OUTBOUND_LIFETIMEBOUND_;
+  /// Extension: an alias; what is known of `previous` now belongs to this user.
+  identify& previous_id(const user& previous) & OUTBOUND_LIFETIMEBOUND_;
+
+  // The same for a temporary: user.identify().first_name("Ada").email("ada@example.com")
+  identify&& first_name(optional_text v) && OUTBOUND_LIFETIMEBOUND_ { return std::move(first_name(v)); }
+  identify&& last_name(optional_text v) && OUTBOUND_LIFETIMEBOUND_ { return std::move(last_name(v)); }
+  identify&& email(optional_text v) && OUTBOUND_LIFETIMEBOUND_ { return std::move(email(v)); }
+  identify&& phone_number(optional_text v) && OUTBOUND_LIFETIMEBOUND_ { return std::move(phone_number(v)); }
+  identify&& apns(detail::list<text> tokens) && OUTBOUND_LIFETIMEBOUND_ { return std::move(apns(tokens)); }
+  identify&& gcm(detail::list<text> tokens) && OUTBOUND_LIFETIMEBOUND_ { return std::move(gcm(tokens)); }
+  identify&& attribute(text key, const value& v) && OUTBOUND_LIFETIMEBOUND_ { return std::move(attribute(key, v)); }
+  identify&& attributes(std::initializer_list<member> members) && OUTBOUND_LIFETIMEBOUND_ {
+    return std::move(attributes(members));
+  }
+  template <class T>
+      identify&& attributes(const T& all) && OUTBOUND_LIFETIMEBOUND_ {
+    return std::move(attributes(all));
+  }
+  identify&& timezone(optional_text v) && OUTBOUND_LIFETIMEBOUND_ { return std::move(timezone(v)); }
+  identify&& group(text group_id) && OUTBOUND_LIFETIMEBOUND_ { return std::move(group(group_id)); }
+  identify&& group(text group_id, std::initializer_list<member> attributes) && OUTBOUND_LIFETIMEBOUND_ {
+    return std::move(group(group_id, attributes));
+  }
+  template <class T>
+      identify&& group(text group_id, const T& attributes) && OUTBOUND_LIFETIMEBOUND_ {
+    return std::move(group(group_id, attributes));
+  }
+  identify&& previous_id(const user& previous) && OUTBOUND_LIFETIMEBOUND_ { return std::move(previous_id(previous)); }
+
+ private:
+  friend class user;
+  using message::message;
+};
+
+/// POST /v2/track: what a user did.
+class track : public message {
+ public:
+  track& property(text key, const value& v) & OUTBOUND_LIFETIMEBOUND_;
+  /// As `identify::attributes`.
+  track& properties(std::initializer_list<member> members) & OUTBOUND_LIFETIMEBOUND_;
+  template <class T>
+      track& properties(const T& all) & OUTBOUND_LIFETIMEBOUND_;
+  /// Extension: when it happened, sent as integer Unix seconds. 1970-01-01 is a time, not "now".
+  track& at(std::chrono::system_clock::time_point when) & OUTBOUND_LIFETIMEBOUND_;
+
+  track&& property(text key, const value& v) && OUTBOUND_LIFETIMEBOUND_ { return std::move(property(key, v)); }
+  track&& properties(std::initializer_list<member> members) && OUTBOUND_LIFETIMEBOUND_ {
+    return std::move(properties(members));
+  }
+  template <class T>
+      track&& properties(const T& all) && OUTBOUND_LIFETIMEBOUND_ {
+    return std::move(properties(all));
+  }
+  track&& at(std::chrono::system_clock::time_point when) && OUTBOUND_LIFETIMEBOUND_ { return std::move(at(when)); }
+
+ private:
+  friend class user;
+  using message::message;
+};
+
+/// A push service, for the extension calls below.
+enum class platform : unsigned char { apns, gcm, fcm };
+
+/// The subject of every call; its members start messages. It owns its id: a text, or an integer within +-(2^53 - 1),
+/// because receivers that read numbers as doubles would merge users beyond that (send such an id as text).
+class user {
+ public:
+  explicit user(id v);
+
+  outbound::identify identify() const;
+  outbound::track track(text event) const;
+
+  /// Extensions: /v2/{apns,gcm,fcm}/register and /disable.
+  message register_token(platform service, text token) const;
+  message disable_token(platform service, text token) const;
+  message disable_tokens(platform service) const;
+  /// Extensions: /v2/subscribe/{all,campaigns} and /v2/unsubscribe/{all,campaigns}. A campaign id is text or an
+  /// integer.
+  message subscribe() const;
+  message subscribe(detail::list<id> campaigns) const;
+  message unsubscribe() const;
+  message unsubscribe(detail::list<id> campaigns) const;
+
+ private:
+  friend class outbound::identify;
+  friend class message;
+  message subscription(std::string_view path, const detail::list<id>& campaigns) const;
+  static constexpr std::size_t short_size = 40;  // a UUID fits, and most addresses
+  outbound::id view() const noexcept;
+
+  std::uint64_t number_{};
+  std::string long_text_{};
+  char short_text_[short_size]{};
+  unsigned char size_{};  // of short_text_
+  enum class kind : unsigned char { null, short_text, long_text, natural, negative } kind_{};
+};
+
+/// Extension: up to 100 identify or track messages (not both) in one request: /v2/identify/batch, /v2/track/batch.
+class batch : public message {
+ public:
+  static constexpr std::size_t capacity = 100;
+
+  batch();
+  /// Refuses (`invalid_message`), and stays as it is: a message with problems, one of the other kind, one too many, and
+  /// what would make the body larger than 4 MiB.
+  result<void> add(const outbound::identify& m);
+  result<void> add(const outbound::track& m);
+  std::size_t size() const noexcept { return count_; }
+
+ private:
+  result<void> add(const message& m, std::string_view batch_path);
+  std::size_t count_{};
+};
+
+// >>http --------------------------------------------------------------------------------------------------------------
+
+/// A header of a request or a response.
+struct header {
+  std::string name{};
+  std::string value{};
+};
+
+/// One HTTP request, complete: what a transport needs to know. Owns its bytes.
+struct request {
+  std::string method{};
+  std::string url{};
+  std::vector<header> headers{};
+  std::string body{};
+  std::chrono::milliseconds timeout{};  ///< for the whole exchange
+  std::string user_key{};               ///< `message::user_key`
+  std::string guid{};                   ///< the X-Outbound-GUID of the logical call; empty: none
+};
+
+/// What came back. A status of 0 means that nothing did.
+struct response {
+  int status{};
+  std::string body{};
+  std::vector<header> headers{};
+};
+
+/// The value of the first header of that name (ASCII case-insensitive, RFC 9110 5.1), or null.
+const std::string* find_header(const std::vector<header>& headers, text name) noexcept;
+
+/// How a call fails. Also a std::error_code, of category "outbound".
+enum class errc {
+  invalid_message = 1,  ///< it has problems; nothing was sent
+  invalid_options,      ///< the key or the base URL cannot be used; nothing was sent
+  not_sent,             ///< the transport says that nothing left this machine
+  no_response,          ///< it may have been processed
+  malformed_json,       ///< 500: documented as malformed JSON; nothing was processed
+  invalid_field,        ///< 400, 413, 422: this message is refused
+  unauthorized,         ///< 401, 403: the key
+  misdirected,          ///< 3xx, 404, 405, 410: the base URL
+  throttled,            ///< 429
+  unavailable,          ///< 408, 425, and 5xx but 500
+  unexpected_status,    ///< anything else
+  queue_full,           ///< refused when posted, as are the next three
+  closed,
+  store_failed,
+  out_of_memory,
+};
+
+const std::error_category& error_category() noexcept;
+std::error_code make_error_code(errc code) noexcept;
+
+/// Why something failed.
+struct error {
+  errc code{};
+  int status{};                     ///< of the response, if there was one
+  std::string message{};            ///< for a log, as it is; never holds the key
+  std::vector<problem> problems{};  ///< of the message that was refused
+};
+
+/// A T, or why there is none. Reading the side that is not there gives an empty T or error, never undefined behaviour.
+template <class T>
+class [[nodiscard]] result {
+ public:
+  result(T v) : value_(std::move(v)), ok_{true} {}
+  result(outbound::error e) : error_(std::move(e)) {}
+
+  explicit operator bool() const noexcept { return ok_; }
+  bool has_value() const noexcept { return ok_; }
+  T& operator*() & noexcept OUTBOUND_LIFETIMEBOUND_ { return value_; }
+  const T& operator*() const& noexcept OUTBOUND_LIFETIMEBOUND_ { return value_; }
+  T&& operator*() && noexcept OUTBOUND_LIFETIMEBOUND_ { return std::move(value_); }
+  T* operator->() noexcept OUTBOUND_LIFETIMEBOUND_ { return &value_; }
+  const T* operator->() const noexcept OUTBOUND_LIFETIMEBOUND_ { return &value_; }
+  outbound::error& error() & noexcept OUTBOUND_LIFETIMEBOUND_ { return error_; }
+  const outbound::error& error() const& noexcept OUTBOUND_LIFETIMEBOUND_ { return error_; }
+  outbound::error&& error() && noexcept OUTBOUND_LIFETIMEBOUND_ { return std::move(error_); }
+
+ private:
+  T value_{};
+  outbound::error error_{};
+  bool ok_{false};
+};
+
+/// Success, or why not.
+template <>
+class [[nodiscard]] result<void> {
+ public:
+  result() noexcept = default;
+  result(outbound::error e) : error_(std::move(e)), ok_{false} {}
+
+  explicit operator bool() const noexcept { return ok_; }
+  bool has_value() const noexcept { return ok_; }
+  outbound::error& error() & noexcept OUTBOUND_LIFETIMEBOUND_ { return error_; }
+  const outbound::error& error() const& noexcept OUTBOUND_LIFETIMEBOUND_ { return error_; }
+  outbound::error&& error() && noexcept OUTBOUND_LIFETIMEBOUND_ { return std::move(error_); }
+
+ private:
+  outbound::error error_{};
+  bool ok_{true};
+};
+
+/// How requests reach the network: any callable `result<response>(const request&)`, move-only ones included; one that
+/// returns a `response` or an `error` will do. The manual (2) says what it must keep to.
+class transport {
+ public:
+  template <class F, std::enable_if_t<!std::is_same_v<std::decay_t<F>, transport>, int> = 0>
+  transport(F&& f);
+  transport(transport&& other) noexcept;
+  transport& operator=(transport&& other) noexcept;
+  ~transport();
+
+  /// Calls it. What it throws is an error like any other (`no_response`).
+  result<response> operator()(const request& r) noexcept;
+
+ private:
+  void* target_{};
+  result<response> (*call_)(void*, const request&){};
+  void (*destroy_)(void*) noexcept {};
+};
+
+/// A transport for those who do the I/O themselves: every `send` is `not_sent`.
+struct no_transport_t {
+  result<response> operator()(const request& r) const;
+};
+inline constexpr no_transport_t no_transport{};
+
+/// What a response means: itself if the status is 2xx, else an error whose message shows what the server said.
+result<response> interpret(response r);
+
+/// The request as a line for a shell, with the key redacted.
+std::string curl_command(const request& r);
+
+// >>client ------------------------------------------------------------------------------------------------------------
+
+struct options {
+  std::string base_url{
+      "https://api.outbound.io"};  ///< http or https, a host, perhaps a port and a path; no user, query or fragment
+  std::chrono::milliseconds timeout{30'000};  ///< for one request; handed to the transport, must be positive
+  bool strict{false};                         ///< warnings stop a message too
+};
+
+/// The API key, a transport and options. Move-only. `send` from one thread at a time, `prepare` from any.
+class client {
+ public:
+  /// The key is used as it is: bytes 0x21 to 0x7E, never trimmed. A key or options that cannot be used make every call
+  /// fail with `invalid_options`.
+  client(text key, transport how, options o = {});
+  client(client&&) noexcept = default;
+  client& operator=(client&&) noexcept = default;
+  ~client() = default;
+
+  /// One request, one answer. Never retries, never throws.
+  result<response> send(const message& m) noexcept;
+  /// The request that `send` would make.
+  result<request> prepare(const message& m) const noexcept;
+
+ private:
+  result<request> prepared(const message& m) const;
+
+  outbound::error setup_{};  // code 0: none
+  std::string key_{};
+  std::string url_{};  // without a slash at the end
+  transport transport_;
+  options options_{};
+};
+
+}  // namespace v1_0_0
+}  // namespace outbound
+
+template <>
+struct std::is_error_code_enum<outbound::errc> : std::true_type {};
+
+// =====================================================================================================================
+//                                   The reference ends here; the implementation begins.
+// =====================================================================================================================
+
+namespace outbound {
+inline namespace v1_0_0 {
+
+// >>text: implementation ----------------------------------------------------------------------------------------------
+
+namespace detail {
+
+inline unsigned byte_at(const char* p) noexcept { return static_cast<unsigned char>(*p); }
+
+struct utf8_step {
+  std::size_t size;
+  bool well_formed;
+};
+
+// The code point at p, or else the maximal subpart of an ill-formed one (Unicode 15, table 3-7). p < end.
+inline utf8_step utf8_next(const char* p, const char* end) noexcept {
+  const unsigned lead = byte_at(p);
+  if (lead < 0x80) return {1, true};
+  const std::size_t size = lead < 0xC2 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 1;
+  unsigned low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;   // no overlong form
+  unsigned high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;  // no surrogate, nothing beyond U+10FFFF
+  std::size_t n = 1;
+  for (; n < size && n < static_cast<std::size_t>(end - p); ++n) {
+    if (byte_at(p + n) < low || byte_at(p + n) > high) break;
+    low = 0x80;
+    high = 0xBF;
+  }
+  return {n, size > 1 && n == size};
+}
+
+inline std::uint64_t load8(const char* p) noexcept {
+  std::uint64_t x = 0;
+  std::memcpy(&x, p, sizeof x);
+  return x;
+}
+
+inline std::uint32_t load4(const char* p) noexcept {
+  std::uint32_t x = 0;
+  std::memcpy(&x, p, sizeof x);
+  return x;
+}
+
+inline constexpr std::uint64_t every_byte = 0x0101010101010101;
+inline constexpr std::uint64_t high_bits = 0x80 * every_byte;
+
+constexpr std::size_t npos = std::string_view::npos;
+
+// Where the first ill-formed byte of s is, or npos.
+inline std::size_t utf8_error(std::string_view s) noexcept {
+  const char* p = s.data();
+  const char* const end = p + s.size();
+  while (p != end) {
+    if (end - p >= 8 && (load8(p) & high_bits) == 0) {
+      p += 8;
+      continue;
+    }
+    const utf8_step step = utf8_next(p, end);
+    if (!step.well_formed) return static_cast<std::size_t>(p - s.data());
+    p += step.size;
+  }
+  return npos;
+}
+
+inline void append_utf8(std::string& out, std::uint32_t c) {
+  const auto tail = [c](unsigned shift) { return static_cast<char>(0x80 | (c >> shift & 0x3F)); };
+  if (c < 0x80) {
+    out += static_cast<char>(c);
+  } else if (c < 0x800) {
+    out += {static_cast<char>(0xC0 | c >> 6), tail(0)};
+  } else if (c < 0x10000) {
+    out += {static_cast<char>(0xE0 | c >> 12), tail(6), tail(0)};
+  } else {
+    out += {static_cast<char>(0xF0 | c >> 18), tail(12), tail(6), tail(0)};
+  }
+}
+
+inline constexpr std::uint32_t replacement_character = 0xFFFD;
+inline bool is_high_surrogate(std::uint32_t unit) noexcept { return unit >> 10 == 0xD800 >> 10; }
+inline bool is_low_surrogate(std::uint32_t unit) noexcept { return unit >> 10 == 0xDC00 >> 10; }
+inline std::uint32_t join_surrogates(std::uint32_t high, std::uint32_t low) noexcept {
+  return 0x10000 + ((high & 0x3FF) << 10 | (low & 0x3FF));
+}
+
+inline std::string repaired(std::string_view s) {
+  std::string out;
+  out.reserve(s.size());
+  const char* const end = s.data() + s.size();
+  for (const char* p = s.data(); p != end;) {
+    const utf8_step step = utf8_next(p, end);
+    if (step.well_formed) {
+      out.append(p, step.size);
+    } else {
+      append_utf8(out, replacement_character);
+    }
+    p += step.size;
+  }
+  return out;
+}
+
+template <class Unit>
+std::string from_utf16(std::basic_string_view<Unit> s) {
+  std::string out;
+  out.reserve(s.size());
+  for (std::size_t i = 0; i < s.size(); ++i) {
+    const std::uint32_t unit = s[i];
+    if (is_high_surrogate(unit) && i + 1 < s.size() && is_low_surrogate(s[i + 1])) {
+      append_utf8(out, join_surrogates(unit, s[++i]));
+    } else {
+      append_utf8(out, is_high_surrogate(unit) || is_low_surrogate(unit) ? replacement_character : unit);
+    }
+  }
+  return out;
+}
+
+}  // namespace detail
+
+inline std::string repaired(text s) { return s.null() ? std::string{} : detail::repaired(s.view()); }
+
+inline std::string from_utf16(std::u16string_view s) { return detail::from_utf16(s); }
+
+template <class Wide, std::enable_if_t<std::is_convertible_v<const Wide&, std::wstring_view>, int>>
+std::string from_utf16(const Wide& s) {
+  static_assert(sizeof(wchar_t) == 2 && sizeof(Wide) != 0,
+                "outbound: wchar_t is not UTF-16 here: convert to std::u16string first");
+  return detail::from_utf16(static_cast<std::wstring_view>(s));
+}
+
+// >>json: implementation ----------------------------------------------------------------------------------------------
+
+namespace detail {
+
+inline constexpr unsigned max_depth = 64;
+inline constexpr unsigned max_json_depth = 512;
+inline constexpr std::size_t max_body = std::size_t{1} << 20;
+inline constexpr std::size_t max_batch_body = std::size_t{4} << 20;
+
+// --- numbers as text
+
+inline constexpr char digit_pairs[] =
+    "000102030405060708091011121314151617181920212223242526272829303132333435363738394041424344454647484950515253545556"
+    "57585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
+
+inline constexpr std::size_t max_integer = 20;  // characters of -9223372036854775808 and 18446744073709551615
+inline constexpr std::size_t max_double = 26;   // of -0.0000012345678901234567
+
+inline unsigned count_digits(std::uint64_t n) noexcept {
+  unsigned digits = 1;
+  for (; n >= 10000; n /= 10000) digits += 4;
+  return digits + (n >= 10) + (n >= 100) + (n >= 1000);
+}
+
+// Writes n, which has that many digits, at out.
+inline void put_digits(char* out, std::uint64_t n, unsigned digits) noexcept {
+  for (; digits >= 2; n /= 100) std::memcpy(out + (digits -= 2), digit_pairs + n % 100 * 2, 2);
+  if (digits == 1) *out = static_cast<char>('0' + n);
+}
+
+inline char* put_unsigned(char* out, std::uint64_t n) noexcept {
+  const unsigned digits = count_digits(n);
+  put_digits(out, n, digits);
+  return out + digits;
+}
+
+// A number as an integer of decimal digits times a power of ten.
+struct decimal {
+  std::uint64_t digits;
+  int exponent;
+};
+
+// A binary floating-point number: fraction * 2^exponent.
+struct binary {
+  std::uint64_t fraction;
+  int exponent;
+  bool lower_is_closer;          // the next smaller one is at half the distance, as at a power of two
+  std::uint64_t exact_decimals;  // every decimal below this has a double (a float) of its own
+};
+
+struct product {
+  std::uint64_t high;
+  std::uint64_t low;
+};
+
+inline product multiply(std::uint64_t a, std::uint64_t b) noexcept {
+  const std::uint64_t mask = 0xFFFFFFFF;
+  const std::uint64_t low = (a & mask) * (b & mask);
+  const std::uint64_t cross = (a >> 32) * (b & mask) + (low >> 32);
+  const std::uint64_t middle = (a & mask) * (b >> 32) + (cross & mask);
+  return {(a >> 32) * (b >> 32) + (cross >> 32) + (middle >> 32), middle << 32 | (low & mask)};
+}
+
+inline constexpr int power_step = 27;
+inline constexpr std::uint64_t small_powers_of_5[power_step] = {1,
+                                                                5,
+                                                                25,
+                                                                125,
+                                                                625,
+                                                                3125,
+                                                                15625,
+                                                                78125,
+                                                                390625,
+                                                                1953125,
+                                                                9765625,
+                                                                48828125,
+                                                                244140625,
+                                                                1220703125,
+                                                                6103515625,
+                                                                30517578125,
+                                                                152587890625,
+                                                                762939453125,
+                                                                3814697265625,
+                                                                19073486328125,
+                                                                95367431640625,
+                                                                476837158203125,
+                                                                2384185791015625,
+                                                                11920928955078125,
+                                                                59604644775390625,
+                                                                298023223876953125,
+                                                                1490116119384765625};
+inline constexpr int first_power = -11 * power_step;
+// 10^(27 i - 297), scaled to 128 bits and rounded up.
+inline constexpr product powers_of_10[] = {
+    {0xA76C582338ED2621, 0xAF2AF2B80AF6F24F}, {0x873E4F75E2224E68, 0x5A7744A6E804A292},
+    {0xDA7F5BF590966848, 0xAF39A475506A899F}, {0xB080392CC4349DEC, 0xBD8D794D96AACFB4},
+    {0x8E938662882AF53E, 0x547EB47B7282EE9D}, {0xE65829B3046B0AFA, 0x0CB4A5A3112A5113},
+    {0xBA121A4650E4DDEB, 0x92F34D62616CE414}, {0x964E858C91BA2655, 0x3A6A07F8D510F870},
+    {0xF2D56790AB41C2A2, 0xFAE27299423FB9C4}, {0xC428D05AA4751E4C, 0xAA97E14C3C26B887},
+    {0x9E74D1B791E07E48, 0x775EA264CF55347E}, {0x8000000000000000, 0x0000000000000000},
+    {0xCECB8F27F4200F3A, 0x0000000000000000}, {0xA70C3C40A64E6C51, 0x999090B65F67D924},
+    {0x86F0AC99B4E8DAFD, 0x69A028BB3DED71A4}, {0xDA01EE641A708DE9, 0xE80E6F4820CC9496},
+    {0xB01AE745B101E9E4, 0x5EC05DCFF72E7F90}, {0x8E41ADE9FBEBC27D, 0x14588F13BE847308},
+    {0xE5D3EF282A242E81, 0x8F1668C8A86DA5FB}, {0xB9A74A0637CE2EE1, 0x6D953E2BD7173693},
+    {0x95F83D0A1FB69CD9, 0x4ABDAF101564F98F}, {0xF24A01A73CF2DCCF, 0xBC633B39673C8CED},
+    {0xC3B8358109E84F07, 0x0A862F80EC4700C9}, {0x9E19DB92B4E31BA9, 0x6C07A2C26A8346D2}};
+
+// 10^k for -292 <= k <= 324, scaled so that bit 127 is set; rounded up twice, so less than 4 units too large and exact
+// where it can be.
+inline product power_of_10(int k) noexcept {
+  const unsigned step = static_cast<unsigned>(k - first_power) / power_step;
+  const product base = powers_of_10[step];
+  const std::uint64_t factor = small_powers_of_5[static_cast<unsigned>(k - first_power) % power_step];
+  const product low = multiply(base.low, factor);
+  const product high = multiply(base.high, factor);
+  product top{high.high, high.low + low.high};
+  top.high += top.low < high.low;
+  std::uint64_t rest = low.low;
+  while (top.high >> 63 == 0) {
+    top = {top.high << 1 | top.low >> 63, top.low << 1 | rest >> 63};
+    rest <<= 1;
+  }
+  if (rest != 0 && ++top.low == 0) ++top.high;
+  return top;
+}
+
+// The upper 64 bits of power * n / 2^64, the lowest of them set if anything below is.
+inline std::uint64_t scale_to_odd(const product& power, std::uint64_t n) noexcept {
+  const std::uint64_t carry = multiply(power.low, n).high;
+  const product p = multiply(power.high, n);
+  const std::uint64_t low = p.low + carry;
+  return (p.high + (low < carry)) | (low > 1);
+}
+
+// The shortest decimal that reads back as b, the closest to b among these: Raffaello Giulietti, "The Schubfach way to
+// render doubles" (2021), in integers only, so that neither -ffast-math nor x87 registers matter.
+inline decimal shortest(const binary& b) noexcept {
+  const std::uint64_t even = b.fraction % 2 == 0;  // then the ends of the rounding interval belong to it
+  const int k =
+      (b.exponent * 1262611 - (b.lower_is_closer ? 524031 : 0)) >> 22;  // floor(log10 of the interval's width)
+  const int shift = b.exponent + ((-k * 1741647) >> 19) + 1;
+  const product power = power_of_10(-k);
+  const std::uint64_t middle = scale_to_odd(power, b.fraction * 4 << shift);
+  const std::uint64_t lower = scale_to_odd(power, (b.fraction * 4 - (b.lower_is_closer ? 1 : 2)) << shift) + 1 - even;
+  const std::uint64_t upper = scale_to_odd(power, (b.fraction * 4 + 2) << shift) - 1 + even;
+  const std::uint64_t s = middle / 4;
+  if (s >= 10) {  // one digit less?
+    const std::uint64_t tens = s / 10 * 40;
+    const bool below = lower <= tens;
+    if (below != (tens + 40 <= upper)) return {s / 10 + !below, k + 1};
+  }
+  const bool below = lower <= s * 4;
+  if (below != (s * 4 + 4 <= upper)) return {s + !below, k};
+  const std::uint64_t half = s * 4 + 2;
+  return {s + (middle > half || (middle == half && s % 2 == 1)), k};
+}
+
+// Integers and decimals of up to three places, most of what people send, without the algorithm above. A decimal closer
+// to b than a quarter of the distance to b's neighbours reads back as b, and one of so few digits is the only one that
+// does.
+inline bool short_decimal(const binary& b, decimal& out) noexcept {
+  if (b.exponent > 0 || b.exponent < -62) return false;
+  const unsigned places = static_cast<unsigned>(-b.exponent);
+  const std::uint64_t whole = b.fraction >> places;
+  if (whole << places == b.fraction) {
+    out = {whole, 0};
+    return true;
+  }
+  const std::uint64_t thousands = b.fraction * 1000;
+  const std::uint64_t nearest = (thousands + (std::uint64_t{1} << places >> 1)) >> places;
+  const std::uint64_t back = nearest << places;
+  const std::uint64_t off = back > thousands ? back - thousands : thousands - back;
+  if (off >= 250 || nearest >= b.exact_decimals) return false;
+  out = {nearest, -3};
+  return true;
+}
+
+// Lays a decimal out as ECMAScript's Number::toString does (RFC 8785, 3.2.2.3).
+inline char* put_decimal(char* out, decimal d) noexcept {
+  for (; d.digits % 10 == 0; d.digits /= 10) ++d.exponent;
+  const int digits = static_cast<int>(count_digits(d.digits));
+  const int point = digits + d.exponent;  // digits before the decimal point
+  char text[max_integer];
+  put_digits(text, d.digits, static_cast<unsigned>(digits));
+  const auto copy = [&out, &text](int from, int n) {
+    std::memcpy(out, text + from, static_cast<std::size_t>(n));
+    out += n;
+  };
+  const auto zeros = [&out](int n) {
+    std::memset(out, '0', static_cast<std::size_t>(n));
+    out += n;
+  };
+  if (point > 21 || point < -5) {
+    copy(0, 1);
+    if (digits > 1) *out++ = '.';
+    copy(1, digits - 1);
+    *out++ = 'e';
+    *out++ = point > 0 ? '+' : '-';
+    return put_unsigned(out, static_cast<std::uint64_t>(point > 0 ? point - 1 : 1 - point));
+  }
+  if (point <= 0) {
+    *out++ = '0';
+    *out++ = '.';
+    zeros(-point);
+    copy(0, digits);
+  } else if (digits <= point) {
+    copy(0, digits);
+    zeros(point - digits);
+  } else {
+    copy(0, point);
+    *out++ = '.';
+    copy(point, digits - point);
+  }
+  return out;
+}
+
+inline char* put_binary(char* out, const binary& b) noexcept {
+  if (b.fraction == 0) {
+    *out = '0';
+    return out + 1;
+  }
+  decimal d{};
+  if (!short_decimal(b, d)) d = shortest(b);
+  return put_decimal(out, d);
+}
+
+// An IEEE 754 number by its bits: false if it is NaN or infinite.
+template <int fraction_bits, int exponent_bits, std::uint64_t exact_decimals>
+bool decode(std::uint64_t bits, binary& out) noexcept {
+  const int largest = (1 << exponent_bits) - 1;
+  const std::uint64_t fraction = bits & ((std::uint64_t{1} << fraction_bits) - 1);
+  const int exponent = static_cast<int>(bits >> fraction_bits) & largest;
+  if (exponent == largest) return false;
+  const bool normal = exponent != 0;
+  out.fraction = fraction | std::uint64_t{normal} << fraction_bits;
+  out.exponent = (normal ? exponent : 1) - largest / 2 - fraction_bits;
+  out.lower_is_closer = fraction == 0 && exponent > 1;
+  out.exact_decimals = exact_decimals;
+  return true;
+}
+
+// --- growing text
+
+// A block of text has the address of the block before it in front, until `release`.
+inline constexpr std::size_t block_front = sizeof(char*);
+inline constexpr std::size_t first_block = 1024 - block_front;
+
+inline char* new_block(std::size_t n, char* before) {
+  char* const block = new char[block_front + n];
+  std::memcpy(block, &before, block_front);
+  return block + block_front;
+}
+
+inline char* block_before(const char* block) noexcept {
+  char* before = nullptr;
+  std::memcpy(&before, block - block_front, block_front);
+  return before;
+}
+
+inline void delete_blocks(char* block) noexcept {
+  while (block != nullptr) {
+    char* const before = block_before(block);
+    delete[](block - block_front);
+    block = before;
+  }
+}
+
+inline writer::writer(const writer& other) : depth{other.depth}, deepest{other.deepest}, problems{other.problems} {
+  if (other.begin == nullptr) return;
+  begin = cursor = new_block(other.size(), nullptr);
+  limit = begin + other.size();
+  append(other.view());
+}
+
+inline writer::~writer() { delete_blocks(begin); }
+
+inline void writer::swap(writer& other) noexcept {
+  std::swap(begin, other.begin);
+  std::swap(cursor, other.cursor);
+  std::swap(limit, other.limit);
+  std::swap(here, other.here);
+  std::swap(depth, other.depth);
+  std::swap(deepest, other.deepest);
+  problems.swap(other.problems);
+}
+
+inline writer& writer::operator=(writer other) noexcept {
+  swap(other);
+  return *this;
+}
+
+// Makes room for n more bytes. What is old stays readable: it may be what is being written.
+OUTBOUND_COLD_ inline void writer::grow(std::size_t n) {
+  const std::size_t used = size();
+  const std::size_t room = static_cast<std::size_t>(limit - begin);
+  const std::size_t most = static_cast<std::size_t>(-1) / 4;  // above, operator new reports bad_alloc
+  std::size_t wanted = room == 0 ? first_block : room < most ? room * (room < 65536 ? 4 : 2) : most;
+  if (wanted - used < n) wanted = n < most - used ? used + n : static_cast<std::size_t>(-1) / 2 - block_front;
+  char* const block = new_block(wanted, begin);
+  if (used != 0) std::memcpy(block, begin, used);
+  begin = block;
+  cursor = block + used;
+  limit = block + wanted;
+}
+
+// Lets go of the blocks that were outgrown.
+inline void writer::release() noexcept {
+  char* before = begin != nullptr ? block_before(begin) : nullptr;
+  if (before == nullptr) return;
+  delete_blocks(before);
+  before = nullptr;
+  std::memcpy(begin - block_front, &before, block_front);
+}
+
+inline void writer::reserve(std::size_t n) {
+  if (static_cast<std::size_t>(limit - cursor) < n) grow(n);
+}
+
+inline void writer::put(char c) {
+  reserve(1);
+  *cursor++ = c;
+}
+
+inline void writer::append(std::string_view s) {
+  reserve(s.size());
+  if (!s.empty()) std::memcpy(cursor, s.data(), s.size());
+  cursor += s.size();
+}
+
+// --- text in quotes
+
+// Is any of the eight bytes a control character, a quote or a backslash? (A borrow may make a byte above a true one
+// look true.)
+inline bool needs_escape(std::uint64_t x) noexcept {
+  const std::uint64_t quote = x ^ ('"' * every_byte);
+  const std::uint64_t backslash = x ^ ('\\' * every_byte);
+  const std::uint64_t found =
+      ((x - 0x20 * every_byte) & ~x) | ((quote - every_byte) & ~quote) | ((backslash - every_byte) & ~backslash);
+  return (found & high_bits) != 0;
+}
+
+// Up to seven bytes as one number; with blanks where there are less than four.
+inline std::uint64_t load_few(const char* p, std::size_t n) noexcept {
+  if (n >= 4) return load4(p) | std::uint64_t{load4(p + n - 4)} << 32;
+  if (n == 0) return 0x20 * every_byte;
+  return byte_at(p) | std::uint64_t{byte_at(p + n / 2)} << 8 | std::uint64_t{byte_at(p + n - 1)} << 16 |
+         0x2020202020000000;
+}
+
+// Writes s in quotes, escaped as RFC 8785 (3.2.2.2) has it. False if s is not UTF-8; then nothing is written.
+inline bool writer::quote(std::string_view s) {
+  const std::size_t n = s.size();
+  const char* const p = s.data();
+  const std::size_t before = size();
+  reserve(n + 16);
+  char* out = cursor;
+  *out++ = '"';
+  std::uint64_t seen = 0;  // all bytes, or-ed
+  std::size_t i = 0;
+  if (n < 8) {
+    seen = load_few(p, n);
+    if (needs_escape(seen)) return escape(s, 0, out);
+    for (; i < n; ++i) out[i] = p[i];
+  } else {
+    for (; n - i >= 8; i += 8) {
+      const std::uint64_t x = load8(p + i);
+      if (needs_escape(x)) return escape(s, i, out + i);
+      std::memcpy(out + i, &x, 8);
+      seen |= x;
+    }
+    const std::uint64_t x = load8(p + n - 8);  // the rest, and some of it again
+    if (needs_escape(x)) return escape(s, i, out + i);
+    std::memcpy(out + n - 8, &x, 8);
+    seen |= x;
+  }
+  out[n] = '"';
+  cursor = out + n + 1;
+  if ((seen & high_bits) == 0 || utf8_error(s) == npos) return true;
+  cursor = begin + before;
+  return false;
+}
+
+// Does the same from s[from] on, where something has to be escaped; out is where that goes.
+OUTBOUND_COLD_ inline bool writer::escape(std::string_view s, std::size_t from, char* out) {
+  static constexpr char hex[] = "0123456789abcdef";
+  static constexpr char letters[] = "uuuuuuuubtnufruu";  // after the backslash, for U+0000 to U+000F
+  if (utf8_error(s) != npos) return false;
+  for (std::size_t i = from; i < s.size();) {
+    cursor = out;
+    reserve(s.size() - i + 16);
+    out = cursor;
+    for (; s.size() - i >= 8 && !needs_escape(load8(s.data() + i)); i += 8, out += 8) std::memcpy(out, s.data() + i, 8);
+    for (bool plain = true; plain && i < s.size(); ++i) {
+      const unsigned c = byte_at(s.data() + i);
+      plain = c >= 0x20 && c != '"' && c != '\\';
+      if (!plain) {
+        *out++ = '\\';
+        *out++ = c >= 0x20 ? static_cast<char>(c) : c < 0x10 ? letters[c] : 'u';
+        if (out[-1] == 'u') {
+          std::memcpy(out, "00", 2);
+          out[2] = hex[c >> 4];
+          out[3] = hex[c & 15];
+          out += 4;
+        }
+      } else {
+        *out++ = static_cast<char>(c);
+      }
+    }
+  }
+  *out++ = '"';
+  cursor = out;
+  return true;
+}
+
+// --- places and problems
+
+// Puts a place on the chain for as long as it lives.
+class at_place {
+ public:
+  at_place(writer& w, std::string_view key, std::size_t index = 0) noexcept : w_{w}, place_{w.here, key, index} {
+    w.here = &place_;
+  }
+  at_place(const at_place&) = delete;
+  at_place& operator=(const at_place&) = delete;
+  ~at_place() { w_.here = place_.parent; }
+  void move_to(std::string_view key) noexcept { place_.key = key; }
+  void move_to(std::size_t index) noexcept { place_.index = index; }
+
+ private:
+  writer& w_;
+  writer::place place_;
+};
+
+// Appends one reference token of a JSON Pointer (RFC 6901, section 3).
+inline void append_pointer(std::string& out, std::string_view key) {
+  out += '/';
+  for (const char c : repaired(key)) {
+    if (c == '~') out += "~0";
+    else if (c == '/') out += "~1";
+    else out += c;
+  }
+}
+
+OUTBOUND_COLD_ inline std::string writer::where() const {
+  std::string out;
+  for (const place* p = here; p != nullptr; p = p->parent) {
+    std::string token;
+    append_pointer(token, p->key.data() != nullptr ? p->key : std::to_string(p->index));
+    out.insert(0, token);
+  }
+  return out;
+}
+
+OUTBOUND_COLD_ inline void writer::report(defect what, std::string why) {
+  problems.push_back({what, where(), std::move(why)});
+}
+
+inline bool begins_with(std::string_view s, std::string_view start) noexcept {
+  return s.substr(0, start.size()) == start;
+}
+
+// Forgets the first `mark` problems that are at `where` or below it.
+OUTBOUND_COLD_ inline void forget_problems(std::vector<problem>& problems, std::size_t mark, const std::string& where) {
+  for (std::size_t i = mark; i-- > 0;) {
+    const std::string& at = problems[i].where;
+    if (begins_with(at, where) && (at.size() == where.size() || at[where.size()] == '/'))
+      problems.erase(problems.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+}
+
+// Appends the problems of a part, whose pointers begin at w.here.
+OUTBOUND_COLD_ inline void adopt_problems(writer& w, const std::vector<problem>& part) {
+  const std::string where = w.where();
+  const std::size_t size = part.size();  // it may be w's own
+  for (std::size_t i = 0; i < size; ++i) w.problems.push_back({part[i].what, where + part[i].where, part[i].why});
+}
+
+inline std::string plural(std::size_t n, const char* noun) {
+  return std::to_string(n) + ' ' + noun + (n == 1 ? "" : "s");
+}
+
+OUTBOUND_COLD_ inline void report_text(writer& w, text s) {
+  if (s.null()) return w.report(defect::null_pointer, "is a null pointer; pass text, or nothing");
+  const std::size_t at = utf8_error(s.view());
+  constexpr char hex[] = "0123456789ABCDEF";
+  const unsigned c = byte_at(s.view().data() + at);
+  w.report(defect::invalid_utf8, "is not UTF-8: byte " + std::to_string(at) + " of " + std::to_string(s.view().size()) +
+                                     " is 0x" + hex[c >> 4] + hex[c & 15] +
+                                     "; outbound::repaired makes a copy that is");
+}
+
+inline void writer::write_text(text s) {
+  if (!s.null() && quote(s.view())) return;
+  report_text(*this, s);
+  append("null");
+}
+
+// Writes `"key":`, or `"":` and false if the key has a problem.
+inline bool writer::write_key(text key) {
+  const bool good = !key.null() && quote(key.view());
+  if (!good) {
+    report_text(*this, key);
+    append("\"\"");
+  }
+  put(':');
+  return good;
+}
+
+// --- reading back what is known to be well-formed
+
+inline const char* skip_space(const char* p, const char* end) noexcept {
+  while (p != end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) ++p;
+  return p;
+}
+
+inline const char* skip_string(const char* p) noexcept {
+  for (++p; *p != '"'; ++p) p += *p == '\\';
+  return p + 1;
+}
+
+inline const char* skip_value(const char* p, const char* end) noexcept {
+  std::size_t level = 0;
+  do {
+    if (*p == '"') {
+      p = skip_string(p);
+    } else if (*p == '{' || *p == '[') {
+      ++level;
+      ++p;
+    } else if (*p == '}' || *p == ']') {
+      --level;
+      ++p;
+    } else if (level != 0) {
+      ++p;
+    } else {
+      while (p != end && std::memchr(",]} \n\r\t", *p, 7) == nullptr) ++p;
+    }
+  } while (level != 0);
+  return p;
+}
+
+// The members of an object, one after the other; a view of its text.
+struct member_reader {
+  const char* next;
+  const char* end;
+  std::string_view key{};  // with its quotes
+  std::string_view value{};
+
+  // s begins with '{', after blanks perhaps.
+  explicit member_reader(std::string_view s) noexcept
+      : next{skip_space(s.data(), s.data() + s.size()) + 1}, end{s.data() + s.size()} {}
+
+  bool read() noexcept {
+    next = skip_space(next, end);
+    if (next != end && *next == ',') next = skip_space(next + 1, end);
+    if (next == end || *next != '"') return false;
+    const char* const start = next;
+    next = skip_string(start);
+    key = {start, static_cast<std::size_t>(next - start)};
+    const char* const first = skip_space(skip_space(next, end) + 1, end);
+    next = skip_value(first, end);
+    value = {first, static_cast<std::size_t>(next - first)};
+    return true;
+  }
+};
+
+// The value of the first such member of an object, or "".
+inline std::string_view find_member(std::string_view object_text, std::string_view quoted_key) noexcept {
+  for (member_reader m{object_text}; m.read();)
+    if (m.key == quoted_key) return m.value;
+  return {};
+}
+
+inline bool is_hex(unsigned c) noexcept { return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f'); }
+
+// Four hex digits, checked before.
+inline std::uint32_t read_hex4(const char* p) noexcept {
+  std::uint32_t n = 0;
+  for (int i = 0; i < 4; ++i) n = n << 4 | ((byte_at(p + i) & 15) + (p[i] > '9' ? 9U : 0U));
+  return n;
+}
+
+// What a string in quotes stands for.
+inline std::string unquoted(std::string_view s) {
+  static constexpr char letters[] = "bfnrt", bytes[] = "\b\f\n\r\t";
+  std::string out;
+  const char* const end = s.data() + s.size() - 1;
+  for (const char* p = s.data() + 1; p < end; ++p) {
+    if (*p != '\\') {
+      out += *p;
+    } else if (*++p == 'u') {
+      std::uint32_t c = read_hex4(p + 1);
+      p += 4;
+      if (is_high_surrogate(c)) {
+        c = join_surrogates(c, read_hex4(p + 3));
+        p += 6;
+      }
+      append_utf8(out, c);
+    } else {
+      const void* const letter = std::memchr(letters, *p, 5);
+      out += letter != nullptr ? bytes[static_cast<const char*>(letter) - letters] : *p;
+    }
+  }
+  return out;
+}
+
+// --- the members of an object
+
+inline std::uint32_t hash(std::string_view s) noexcept {
+  constexpr std::uint64_t odd = 0x9E3779B97F4A7C15;  // 2^64 / golden ratio
+  std::uint64_t h = s.size();
+  const auto mix = [&h](std::uint64_t x) {
+    h = (h ^ x) * odd;
+    h ^= h >> 32;
+  };
+  std::size_t i = 0;
+  for (; s.size() - i >= 8; i += 8) mix(load8(s.data() + i));
+  if (i != s.size()) mix(s.size() > 8 ? load8(s.data() + s.size() - 8) : load_few(s.data(), s.size()));
+  return static_cast<std::uint32_t>(h) | 1;  // 0 is a free slot
+}
+
+inline void key_set::clear() noexcept {
+  count = 0;
+  complete = true;
+  table.clear();
+}
+
+// True if the key is new. (It may say that a key is there which is not: 31 bits can agree.)
+inline bool key_set::insert(std::uint32_t h) {
+  if (count > few) return insert_into_table(h);
+  unsigned found = 0;
+  for (std::size_t i = 0; i < few; ++i)
+    found |= static_cast<unsigned>(first[i] == h) & static_cast<unsigned>(i < count);
+  if (found != 0) return false;
+  if (count == few) return insert_into_table(h);
+  first[count++] = h;
+  return true;
+}
+
+OUTBOUND_NOINLINE_ inline bool key_set::insert_into_table(std::uint32_t h) {
+  const auto place = [](std::vector<std::uint32_t>& slots, std::uint32_t x) {
+    std::size_t at = x >> 1;  // the lowest bit is always set
+    for (;; ++at) {
+      std::uint32_t& slot = slots[at & (slots.size() - 1)];
+      if (slot == x) return false;
+      if (slot == 0) {
+        slot = x;
+        return true;
+      }
+    }
+  };
+  if (table.size() <= count * 2) {
+    std::vector<std::uint32_t> larger(table.empty() ? 512 : table.size() * 4);
+    for (const std::uint32_t x : table)
+      if (x != 0) place(larger, x);
+    if (table.empty())
+      for (const std::uint32_t x : first) place(larger, x);
+    table.swap(larger);
+  }
+  const bool is_new = place(table, h);
+  count += is_new;
+  return is_new;
+}
+
+// Notes the keys of an object that was written without.
+OUTBOUND_COLD_ inline void complete_keys(key_set& keys, std::string_view object_text) {
+  keys.clear();
+  for (member_reader m{object_text}; m.read();) keys.insert(hash(m.key));
+}
+
+// Removes the older of two members with one key, and its problems. The object begins at `open`; the new member, whose
+// key is `key`, at `piece`. Returns how many bytes went.
+OUTBOUND_COLD_ inline std::size_t erase_older(writer& w, std::size_t open, std::size_t piece, std::string_view key,
+                                              std::size_t mark) {
+  char* const limit = w.begin + piece;
+  member_reader m{{w.begin + open, piece - open}};
+  while (m.next < limit && m.read()) {
+    if (m.key != key) continue;
+    std::string where = w.where();
+    append_pointer(where, unquoted(key));
+    forget_problems(w.problems, mark, where);
+    char* from = w.begin + (m.key.data() - w.begin);
+    char* to = w.begin + (m.next - w.begin);
+    if (to < limit && *to == ',') ++to;  // the comma behind it goes too,
+    else if (from[-1] == ',') --from;    // or the one before it
+    std::memmove(from, to, static_cast<std::size_t>(w.cursor - to));
+    w.cursor -= to - from;
+    return static_cast<std::size_t>(to - from);
+  }
+  return 0;
+}
+
+// Undoes what was written since, unless it was completed: std::bad_alloc may pass through.
+class rollback {
+ public:
+  explicit rollback(writer& w) noexcept
+      : w_{w}, size_{w.size()}, problems_{w.problems.size()}, depth_{w.depth}, here_{w.here} {}
+  rollback(const rollback&) = delete;
+  rollback& operator=(const rollback&) = delete;
+  ~rollback() {
+    if (done_) return;
+    w_.cursor = w_.begin + size_;
+    while (w_.problems.size() > problems_) w_.problems.pop_back();
+    w_.depth = depth_;
+    w_.here = here_;
+  }
+  std::size_t size() const noexcept { return size_; }
+  std::size_t problems() const noexcept { return problems_; }
+  void complete() noexcept { done_ = true; }
+
+ private:
+  writer& w_;
+  std::size_t size_;
+  std::size_t problems_;
+  unsigned depth_;
+  const writer::place* here_;
+  bool done_{false};
+};
+
+// Exchanges [first, middle) and [middle, last).
+inline void rotate(char* first, char* middle, char* last) noexcept {
+  constexpr std::ptrdiff_t most = 16;
+  char kept[most];
+  while (first != middle) {  // once, but for long first parts
+    const std::ptrdiff_t n = middle - first < most ? middle - first : most;
+    const std::size_t size = static_cast<std::size_t>(n);
+    std::memcpy(kept, middle - n, size);
+    std::memmove(middle - n, middle, static_cast<std::size_t>(last - middle));
+    last -= n;
+    middle -= n;
+    std::memcpy(last, kept, size);
+  }
+}
+
+// A key to write: any text, or one that the API defines with its finished bytes.
+struct field {
+  std::string_view fragment;  // `"email":`
+  unsigned bit;
+
+  std::string_view name() const noexcept { return fragment.substr(1, fragment.size() - 3); }
+  std::string_view quoted_name() const noexcept { return fragment.substr(0, fragment.size() - 1); }
+};
+
+// Adds a member to the object whose braces stand at `open` and `close`; returns where its closing brace is then. The
+// member is written behind everything else and moved into place when it is complete: it may be made of the bytes that
+// are there, and if it fails, nothing has changed.
+template <class WriteKey>
+std::size_t insert(writer& w, std::size_t open, std::size_t close, std::string_view name, const WriteKey& write_key,
+                   const erased& v, std::size_t index = 0) {
+  rollback undo{w};
+  w.put(',');
+  const std::size_t piece = w.size();
+  bool is_new = true;
+  std::size_t key_end = 0;
+  {
+    const at_place here{w, name, index};
+    is_new = write_key(piece);
+    key_end = w.size() - 1;
+    v.write(w, v);
+  }
+  const std::size_t gone =
+      is_new ? 0 : erase_older(w, open, piece - 1, {w.begin + piece, key_end - piece}, undo.problems());
+  close -= gone;
+  const std::size_t tail_end = undo.size() - gone;
+  const std::size_t comma = close == open + 1 ? 0 : 1;
+  char* const middle = w.begin + tail_end + (1 - comma);
+  const std::size_t length = static_cast<std::size_t>(w.cursor - middle);
+  if (comma == 0) {
+    std::memmove(w.begin + tail_end, middle, length);
+    --w.cursor;
+  }
+  rotate(w.begin + close, w.begin + tail_end, w.cursor);
+  undo.complete();
+  return close + length;
+}
+
+// The same for a key of the user's, noted in `keys`.
+inline std::size_t insert(writer& w, std::size_t open, std::size_t close, key_set& keys, text key, const erased& v) {
+  if (!keys.complete) complete_keys(keys, {w.begin + open, close + 1 - open});
+  const auto write_key = [&w, &keys, key](std::size_t at) {
+    const bool good = w.write_key(key);
+    return keys.insert(hash({w.begin + at, w.size() - 1 - at})) && good;
+  };
+  return insert(w, open, close, key.null() ? "" : key.view(), write_key, v);
+}
+
+// --- how each kind of value is written
+
+inline erased with_bits(void (*write)(writer&, const erased&), std::uint64_t bits) noexcept {
+  erased e;
+  e.write = write;
+  e.held.bits = bits;
+  return e;
+}
+
+inline erased with_range(void (*write)(writer&, const erased&), const void* data, std::size_t size) noexcept {
+  erased e;
+  e.write = write;
+  e.held.range = {data, size};
+  return e;
+}
+
+inline void write_null(writer& w, const erased&) { w.append("null"); }
+inline void write_bool(writer& w, const erased& e) { w.append(e.held.bits != 0 ? "true" : "false"); }
+
+inline void write_unsigned(writer& w, const erased& e) {
+  w.reserve(max_integer);
+  w.cursor = put_unsigned(w.cursor, e.held.bits);
+}
+
+inline void write_signed(writer& w, const erased& e) {
+  w.reserve(max_integer);
+  const bool negative = e.held.bits >> 63 != 0;
+  if (negative) *w.cursor++ = '-';
+  w.cursor = put_unsigned(w.cursor, negative ? 0 - e.held.bits : e.held.bits);
+}
+
+inline void write_binary(writer& w, const binary& b, bool negative) {
+  w.reserve(max_double);
+  if (negative) *w.cursor++ = '-';
+  w.cursor = put_binary(w.cursor, b);
+}
+
+OUTBOUND_COLD_ inline void refuse_number(writer& w) {
+  w.report(defect::not_finite, "is NaN or infinite, which JSON cannot say; leave it out or send null");
+  w.append("null");
+}
+
+inline void write_double(writer& w, const erased& e) {
+  binary b{};
+  if (!decode<52, 11, 1'000'000'000'000'000>(e.held.bits, b)) return refuse_number(w);
+  write_binary(w, b, e.held.bits >> 63 != 0);
+}
+
+inline void write_float(writer& w, const erased& e) {
+  binary b{};
+  if (!decode<23, 8, 1'000'000>(e.held.bits, b)) return refuse_number(w);
+  write_binary(w, b, e.held.bits >> 31 != 0);
+}
+
+inline void write_text(writer& w, const erased& e) {
+  const char* const data = static_cast<const char*>(e.held.range.data);
+  w.write_text(data != nullptr ? text{std::string_view{data, e.held.range.size}} : text{data});
+}
+
+inline erased erase_text(text s) noexcept { return with_range(&write_text, s.view().data(), s.view().size()); }
+
+OUTBOUND_COLD_ inline void refuse_depth(writer& w, unsigned depth) {
+  w.report(defect::too_deep,
+           "is nested " + plural(depth, "level") + " deep; the limit is " + std::to_string(max_depth));
+  w.append("null");
+}
+
+// One container more around what is written while it lives. False: there are too many, and null has been written.
+class deeper {
+ public:
+  explicit deeper(writer& w) : w_{w} {
+    if (++w.depth > w.deepest) w.deepest = w.depth;
+    if (w.depth > max_depth) refuse_depth(w, w.depth);
+  }
+  deeper(const deeper&) = delete;
+  deeper& operator=(const deeper&) = delete;
+  ~deeper() { --w_.depth; }
+  explicit operator bool() const noexcept { return w_.depth <= max_depth; }
+
+ private:
+  writer& w_;
+};
+
+// An object that is written at the end, member by member.
+class open_object {
+ public:
+  explicit open_object(writer& w) : w_{w}, open_{w.size()}, here_{w, ""} { w.put('{'); }
+
+  void add(text key, const erased& v) {
+    const std::size_t mark = w_.problems.size();
+    if (w_.size() != open_ + 1) w_.put(',');
+    const std::size_t piece = w_.size();
+    here_.move_to(key.null() ? "" : key.view());
+    const bool good = w_.write_key(key);
+    const std::string_view written{w_.begin + piece, w_.size() - 1 - piece};
+    const bool is_new = keys_.insert(hash(written)) && good;
+    const std::size_t key_size = written.size();
+    v.write(w_, v);
+    if (!is_new) replace(piece, key_size, mark);
+  }
+  void close() { w_.put('}'); }
+
+ private:
+  OUTBOUND_COLD_ void replace(std::size_t piece, std::size_t key_size, std::size_t mark) {
+    const writer::place* const member_place = w_.here;
+    w_.here = member_place->parent;
+    erase_older(w_, open_, piece, {w_.begin + piece, key_size}, mark);
+    w_.here = member_place;
+  }
+
+  writer& w_;
+  std::size_t open_;
+  at_place here_;
+  key_set keys_{};
+};
+
+inline erased erase_members(std::initializer_list<member> members) noexcept {
+  return with_range(
+      [](writer& w, const erased& e) {
+        const deeper level{w};
+        if (!level) return;
+        open_object out{w};
+        const member* const first = static_cast<const member*>(e.held.range.data);
+        for (const member* m = first; m != first + e.held.range.size; ++m) out.add(m->key(), m->erased());
+        out.close();
+      },
+      members.begin(), members.size());
+}
+
+// Writes an array of what `next(i)` gives, or of less where it says so.
+class open_array {
+ public:
+  explicit open_array(writer& w) : w_{w}, here_{w, {}} { w.put('['); }
+  void add(const erased& v) {
+    if (count_ != 0) w_.put(',');
+    here_.move_to(count_++);
+    v.write(w_, v);
+  }
+  void close() { w_.put(']'); }
+
+ private:
+  writer& w_;
+  at_place here_;
+  std::size_t count_{};
+};
+
+inline erased erase_elements(std::initializer_list<element> elements) noexcept {
+  return with_range(
+      [](writer& w, const erased& e) {
+        const deeper level{w};
+        if (!level) return;
+        open_array out{w};
+        const element* const first = static_cast<const element*>(e.held.range.data);
+        for (const element* v = first; v != first + e.held.range.size; ++v) out.add(v->erased());
+        out.close();
+      },
+      elements.begin(), elements.size());
+}
+
+template <class R>
+void write_range(writer& w, const erased& e) {
+  R& range = *static_cast<R*>(const_cast<void*>(e.held.range.data));
+  const deeper level{w};
+  if (!level) return;
+  if constexpr (has_text_key<item_of<R>>) {
+    open_object out{w};
+    for (auto&& item : range) out.add(item.first, erase(item.second));
+    out.close();
+  } else {
+    open_array out{w};
+    for (auto&& item : range) {
+      if constexpr (is_bool_range<R>) {
+        const bool bit = static_cast<bool>(item);
+        out.add(erase(bit));
+      } else {
+        out.add(erase(item));
+      }
+    }
+    out.close();
+  }
+}
+
+// JSON that an object or an array holds, with its problems. It may be the one that is being written; `text` is what it
+// was before.
+inline void splice(writer& w, std::string_view text, const writer& from) {
+  const unsigned depth = w.depth + from.deepest;
+  if (depth > w.deepest) w.deepest = depth;
+  if (depth > max_depth) return refuse_depth(w, depth);
+  w.append(text);
+  if (!from.problems.empty()) adopt_problems(w, from.problems);
+}
+
+// An object written by the user's to_outbound straight into what surrounds it.
+struct in_place {
+  writer& surrounding;
+  object written;
+
+  explicit in_place(writer& w)
+      : surrounding{w}, written{(w.reserve(2), std::move(w))} {}  // nothing throws once w has moved
+  in_place(const in_place&) = delete;
+  in_place& operator=(const in_place&) = delete;
+  ~in_place() { surrounding.swap(written.out_); }
+
+  static const writer& out(const object& o) noexcept { return o.out_; }
+  static const writer& out(const array& a) noexcept { return a.out_; }
+};
+
+template <class T, class = void>
+inline constexpr bool makes_object = false;
+template <class T>
+inline constexpr bool
+    makes_object<T, std::void_t<decltype(to_outbound(std::declval<object&>(), std::declval<const T&>()))>> = true;
+template <class T, class = void>
+inline constexpr bool makes_value = false;
+template <class T>
+inline constexpr bool makes_value<T, std::void_t<decltype(to_outbound(std::declval<const T&>()))>> = true;
+template <class T>
+inline constexpr bool is_own_type = std::is_class_v<T> || std::is_union_v<T> || std::is_enum_v<T>;
+
+template <class T>
+void write_made_object(writer& w, const erased& e) {
+  const deeper level{w};
+  if (!level) return;
+  in_place made{w};
+  to_outbound(made.written, *static_cast<const T*>(e.held.range.data));
+}
+
+template <class T>
+void write_made_value(writer& w, const erased& e) {
+  const auto& made = to_outbound(*static_cast<const T*>(e.held.range.data));
+  const erased v = erase(made);
+  v.write(w, v);
+}
+
+template <class T>
+void write_spliced(writer& w, const erased& e) {
+  const T& from = *static_cast<const T*>(e.held.range.data);
+  splice(w, from.text().substr(0, e.held.range.size), in_place::out(from));
+}
+
+// --- JSON that exists already
+
+// Checks that a text is one JSON value (RFC 8259), in UTF-8, without lone surrogates (RFC 7493, 2.1), at most 512
+// levels deep. The stack it uses is constant: a bit per level says whether that is an object.
+class json_checker {
+ public:
+  explicit json_checker(std::string_view s) noexcept : start_{s.data()}, p_{s.data()}, end_{s.data() + s.size()} {}
+
+  bool run() noexcept {
+    for (bool ended = false;;) {
+      p_ = skip_space(p_, end_);
+      if (!ended) {
+        if (!begin_value(ended)) return false;
+      } else if (depth_ == 0) {
+        return p_ == end_ || fail("there is more after the value");
+      } else if (take(',')) {
+        ended = false;
+        if (in_object() && !key()) return false;
+      } else if (take(in_object() ? '}' : ']')) {
+        --depth_;
+      } else {
+        return fail(in_object() ? "a comma or } is expected" : "a comma or ] is expected");
+      }
+    }
+  }
+  std::size_t offset() const noexcept { return static_cast<std::size_t>(p_ - start_); }
+  const char* why() const noexcept { return why_; }
+  bool too_deep() const noexcept { return too_deep_; }
+
+ private:
+  bool fail(const char* why) noexcept {
+    why_ = p_ == end_ ? "it ends too early" : why;
+    return false;
+  }
+  bool take(char c) noexcept {
+    if (p_ == end_ || *p_ != c) return false;
+    ++p_;
+    return true;
+  }
+  bool in_object() const noexcept { return (objects_[(depth_ - 1) / 64] >> (depth_ - 1) % 64 & 1) != 0; }
+
+  // A scalar, an empty container, or the beginning of one; `ended` tells which.
+  bool begin_value(bool& ended) noexcept {
+    ended = true;
+    if (p_ == end_) return fail("");
+    const char c = *p_;
+    if (c == '"') return string();
+    if (c != '{' && c != '[') return c == '-' || (c >= '0' && c <= '9') ? number() : literal();
+    if (depth_ == max_json_depth) {
+      too_deep_ = true;
+      return fail("it is nested deeper than 512 levels");
+    }
+    const std::uint64_t bit = std::uint64_t{1} << depth_ % 64;
+    std::uint64_t& word = objects_[depth_++ / 64];
+    word = c == '{' ? word | bit : word & ~bit;
+    p_ = skip_space(p_ + 1, end_);
+    if (take(c == '{' ? '}' : ']')) {
+      --depth_;
+      return true;
+    }
+    ended = false;
+    return c == '[' || key();
+  }
+
+  bool key() noexcept {
+    p_ = skip_space(p_, end_);
+    if (p_ == end_ || *p_ != '"') return fail("a key in quotes is expected");
+    if (!string()) return false;
+    p_ = skip_space(p_, end_);
+    return take(':') || fail("a colon is expected");
+  }
+
+  bool string() noexcept {
+    for (++p_; p_ != end_;) {
+      const unsigned c = byte_at(p_);
+      if (c == '"') {
+        ++p_;
+        return true;
+      }
+      if (c == '\\') {
+        if (!escape()) return false;
+      } else if (c < 0x20) {
+        return fail("a control character must be escaped");
+      } else {
+        const utf8_step step = utf8_next(p_, end_);
+        if (!step.well_formed) return fail("a string is not UTF-8");
+        p_ += step.size;
+      }
+    }
+    return fail("");
+  }
+
+  bool escape() noexcept {
+    ++p_;
+    if (p_ == end_ || std::memchr("\"\\/bfnrtu", *p_, 9) == nullptr) return fail("no such escape");
+    if (*p_ != 'u') {
+      ++p_;
+      return true;
+    }
+    ++p_;
+    if (!hex4(p_)) return fail("four hex digits are expected");
+    const std::uint32_t unit = read_hex4(p_);
+    if (is_low_surrogate(unit)) return fail("a lone surrogate");
+    if (!is_high_surrogate(unit)) {
+      p_ += 4;
+      return true;
+    }
+    if (end_ - p_ < 10 || p_[4] != '\\' || p_[5] != 'u' || !hex4(p_ + 6) || !is_low_surrogate(read_hex4(p_ + 6)))
+      return fail("a lone surrogate");
+    p_ += 10;
+    return true;
+  }
+
+  bool hex4(const char* p) const noexcept {
+    return end_ - p >= 4 && is_hex(byte_at(p)) && is_hex(byte_at(p + 1)) && is_hex(byte_at(p + 2)) &&
+           is_hex(byte_at(p + 3));
+  }
+
+  bool digits() noexcept {
+    const char* const first = p_;
+    while (p_ != end_ && *p_ >= '0' && *p_ <= '9') ++p_;
+    return p_ != first || fail("a digit is expected");
+  }
+
+  bool number() noexcept {
+    take('-');
+    if (!take('0') && !digits()) return false;
+    if (take('.') && !digits()) return false;
+    if (take('e') || take('E')) {
+      if (!take('+')) take('-');
+      return digits();
+    }
+    return true;
+  }
+
+  bool literal() noexcept {
+    for (const std::string_view word :
+         {std::string_view{"null"}, std::string_view{"true"}, std::string_view{"false"}}) {
+      if (!begins_with({p_, static_cast<std::size_t>(end_ - p_)}, word)) continue;
+      p_ += word.size();
+      return true;
+    }
+    return fail("a value is expected");
+  }
+
+  const char* start_;
+  const char* p_;
+  const char* end_;
+  const char* why_{""};
+  std::uint64_t objects_[max_json_depth / 64]{};
+  unsigned depth_{};
+  bool too_deep_{false};
+};
+
+// True if the text may be written; else there is a problem.
+OUTBOUND_NOINLINE_ inline bool accept_json(writer& w, const json& v) {
+  if (v.null()) {
+    report_text(w, static_cast<const char*>(nullptr));
+    return false;
+  }
+  json_checker check{v.text()};
+  if (check.run()) return true;
+  w.report(check.too_deep() ? defect::too_deep : defect::invalid_json,
+           "is not one JSON value: at byte " + std::to_string(check.offset()) + " of " +
+               std::to_string(v.text().size()) + ", " + check.why());
+  return false;
+}
+
+inline void write_json(writer& w, const erased& e) {
+  const json& v = *static_cast<const json*>(e.held.range.data);
+  w.append(accept_json(w, v) ? v.text() : "null");
+}
+
+// --- from a type to its writer
+
+template <class T>
+std::uint64_t bits_of(T n) noexcept {
+  if constexpr (std::is_signed_v<T>) return static_cast<std::uint64_t>(std::int64_t{n});
+  else return std::uint64_t{n};
+}
+
+// The bits of a floating-point number. By reference: under -ffast-math clang takes an argument by value to be finite.
+template <class Bits, class T>
+std::uint64_t float_bits(const T& x) noexcept {
+  Bits bits = 0;
+  static_assert(sizeof bits == sizeof x, "outbound: float and double must be IEEE 754 binary32 and binary64");
+  std::memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+
+// Whole seconds, rounded down. Units above the second saturate.
+template <class Rep, class Period>
+std::int64_t unix_seconds(std::chrono::duration<Rep, Period> since_epoch) noexcept {
+  using std::chrono::seconds;
+  if constexpr (std::ratio_greater_v<Period, std::ratio<1>>) {
+    const auto most = std::chrono::duration_cast<std::chrono::duration<std::int64_t, Period>>((seconds::max)()).count();
+    if (since_epoch.count() > most) return (seconds::max)().count();
+    if (since_epoch.count() < -most) return -(seconds::max)().count();
+  }
+  return std::chrono::floor<seconds>(since_epoch).count();
+}
+template <class T>
+inline constexpr bool is_time_point = false;
+template <class Rep, class Period>
+inline constexpr bool
+    is_time_point<std::chrono::time_point<std::chrono::system_clock, std::chrono::duration<Rep, Period>>> =
+        std::is_integral_v<Rep>;
+
+template <class E>
+erased erase_enum(E v) noexcept {
+  using N = std::underlying_type_t<E>;
+  return with_bits(std::is_signed_v<N> ? &write_signed : &write_unsigned, bits_of(static_cast<N>(v)));
+}
+
+template <class R>
+constexpr bool is_range_of_itself() {
+  if constexpr (is_range<R>) return std::is_same_v<bare<item_of<R>>, bare<R>>;
+  else return false;
+}
+
+template <class T>
+inline constexpr bool never = false;
+
+template <class T>
+erased erase(T& v) {
+  using U = std::remove_cv_t<T>;
+  if constexpr (is_own_type<U> && makes_object<U>) return with_range(&write_made_object<U>, &v, 1);
+  else if constexpr (is_own_type<U> && makes_value<U>) return with_range(&write_made_value<U>, &v, 1);
+  else if constexpr (std::is_null_pointer_v<U>) return with_bits(&write_null, 0);
+  else if constexpr (is_text<U>) return erase_text(v);
+  else if constexpr (std::is_same_v<U, bool>) return with_bits(&write_bool, v);
+  else if constexpr (is_integer<U>)
+    return with_bits(std::is_signed_v<U> ? &write_signed : &write_unsigned, bits_of<U>(v));
+  else if constexpr (std::is_same_v<U, double>) return with_bits(&write_double, float_bits<std::uint64_t>(v));
+  else if constexpr (std::is_same_v<U, float>) return with_bits(&write_float, float_bits<std::uint32_t>(v));
+  else if constexpr (std::is_enum_v<U> && !std::is_same_v<U, std::byte>) return erase_enum(v);
+  else if constexpr (std::is_same_v<U, object> || std::is_same_v<U, array>)
+    return with_range(&write_spliced<U>, &v, v.text().size());
+  else if constexpr (std::is_same_v<U, id>) return with_range(&write_id, &v, 1);
+  else if constexpr (std::is_same_v<U, json>) return with_range(&write_json, &v, 1);
+  else if constexpr (is_time_point<U>) return with_bits(&write_signed, bits_of(unix_seconds(v.time_since_epoch())));
+  else if constexpr (is_optional<T>) return v.has_value() ? erase(*v) : with_bits(&write_null, 0);
+  else if constexpr (is_range<T> && !is_range_of_itself<T>()) return with_range(&write_range<T>, &v, 1);
+  else {
+    static_assert(never<T>,
+                  "outbound: this type is no JSON value: pass text, a number, bool, nullptr, an optional, a range, "
+                  "object, array or json, or "
+                  "write void to_outbound(outbound::object&, const T&) for it (characters, bytes and pointers: say "
+                  "which text or number you mean)");
+    return {};
+  }
+}
+
+// What makes an object: for attributes and properties as a whole.
+template <class T>
+erased erase_object(const T& v) {
+  constexpr bool is_map = [] {
+    if constexpr (is_range<const T>) return has_text_key<item_of<const T>>;
+    else return false;
+  }();
+  static_assert((is_own_type<T> && makes_object<T>) || std::is_same_v<T, object> || is_map,
+                "outbound: braces of {key, value}, an object, a json, a map with text as its keys, or a type with "
+                "to_outbound(outbound::object&, const T&)");
+  return erase(v);
+}
+inline const json& erase_object(const json& v) noexcept { return v; }
+
+template <class T>
+void write_list(writer& w, const erased& e) {
+  const deeper level{w};
+  open_array out{w};
+  const T* const first = static_cast<const T*>(e.held.range.data);
+  for (const T* item = first; item != first + e.held.range.size; ++item) out.add(erase(*item));
+  out.close();
+}
+
+// One T, of something that converts to it.
+template <class T, class U>
+void write_list_of_one(writer& w, const erased& e) {
+  const T item = *static_cast<const U*>(e.held.range.data);
+  write_list<T>(w, with_range(nullptr, &item, 1));
+}
+
+template <class T>
+list<T>::list(std::initializer_list<T> items) noexcept
+    : items_{with_range(&write_list<T>, items.begin(), items.size())} {}
+
+template <class T, class U>
+erased erase_list(const U& items) {
+  if constexpr (std::is_convertible_v<const U&, T>) return with_range(&write_list_of_one<T, U>, &items, 1);
+  else if constexpr (is_optional<const U>) return items.has_value() ? erase_list<T>(*items) : erased{};
+  else return erase(items);
+}
+
+// --- OUTBOUND_FIELDS
+
+// Writes members whose keys are finished text, `,"name":`. As long as the object is empty before, no key can be there
+// twice.
+class fields {
+ public:
+  explicit fields(object& o) : object_{o}, direct_{o.text().size() == 2}, start_{0} {
+    if (!direct_) return;
+    if (o.out_.size() == 0) o.out_.append("{}");
+    --o.out_.cursor;
+    start_ = o.out_.size();
+  }
+  fields(const fields&) = delete;
+  fields& operator=(const fields&) = delete;
+  ~fields() {
+    if (!direct_) return;  // done, or never begun; else an exception passes
+    object_.out_.cursor = object_.out_.begin + start_;
+    *object_.out_.cursor++ = '}';
+  }
+
+  template <std::size_t size, class T>
+  void add(const char (&fragment)[size], const T& v) {
+    add(std::string_view{fragment, size - 1}, erase(v));
+  }
+  void finish() {
+    if (!direct_) return;
+    object_.out_.put('}');
+    object_.keys_.complete = false;
+    direct_ = false;
+  }
+
+ private:
+  void add(std::string_view fragment, const erased& v) {
+    const std::string_view name = fragment.substr(2, fragment.size() - 4);
+    if (!direct_) {
+      object_.insert(name, v);
+      return;
+    }
+    writer& w = object_.out_;
+    w.append(w.size() == start_ ? fragment.substr(1) : fragment);
+    const at_place here{w, name};
+    v.write(w, v);
+  }
+
+  object& object_;
+  bool direct_;  // the closing brace is off
+  std::size_t start_;
+};
+
+}  // namespace detail
+
+// --- objects and arrays
+
+inline object::object(std::initializer_list<member> members) {
+  for (const member& m : members) insert(m.key(), m.erased());
+  out_.release();
+}
+
+inline object::object(detail::writer&& surrounding) : out_{std::move(surrounding)}, open_{out_.size()} {
+  out_.append("{}");
+}
+
+inline object::object(const object& other) { assign(other); }
+
+inline object::object(object&& other) noexcept { *this = std::move(other); }
+
+inline object& object::operator=(const object& other) {
+  if (this != &other) assign(other);
+  return *this;
+}
+
+inline object& object::operator=(object&& other) noexcept {
+  if (open_ != 0 || other.open_ != 0) return *this = other;
+  out_.swap(other.out_);
+  std::swap(keys_, other.keys_);
+  return *this;
+}
+
+// Its own text and problems, also while it is written in place.
+inline detail::writer object::own() const {
+  if (open_ == 0) return out_;
+  detail::writer out;
+  out.append(text());
+  out.deepest = out_.deepest - out_.depth + 1;
+  const std::string here = out_.where();
+  for (const problem& p : out_.problems)
+    if (detail::begins_with(p.where, here)) out.problems.push_back({p.what, p.where.substr(here.size()), p.why});
+  return out;
+}
+
+// Becomes a copy of `other`; what surrounds this object stays.
+inline void object::assign(const object& other) {
+  detail::writer copy = other.own();
+  keys_.complete = false;
+  if (open_ == 0) return out_.swap(copy);
+  out_.cursor = out_.begin + open_;
+  detail::forget_problems(out_.problems, out_.problems.size(), out_.where());
+  out_.append(copy.size() == 0 ? "{}" : copy.view());
+  detail::adopt_problems(out_, copy.problems);
+}
+
+inline std::string_view object::text() const noexcept {
+  return out_.size() == 0 ? std::string_view{"{}"} : out_.view(open_);
+}
+
+inline void object::insert(outbound::text key, const detail::erased& v) {
+  if (out_.size() == 0) out_.append("{}");
+  detail::insert(out_, open_, out_.size() - 1, keys_, key, v);
+}
+
+inline object& object::set(outbound::text key, const value& v) & {
+  insert(key, v.erased());
+  if (open_ == 0) out_.release();
+  return *this;
+}
+
+template <class... Ts>
+array array::of(Ts&&... elements) {
+  array out;
+  (out.insert(detail::erase(elements)), ...);
+  return out;
+}
+
+inline void array::insert(const detail::erased& v) {
+  if (out_.size() == 0) out_.append("[]");
+  detail::insert(
+      out_, 0, out_.size() - 1, {}, [](std::size_t) { return true; }, v, count_);
+  ++count_;
+  out_.release();
+}
+
+inline array& array::add(const value& v) & {
+  insert(v.erased());
+  return *this;
+}
+
+inline std::string_view array::text() const noexcept { return out_.size() == 0 ? std::string_view{"[]"} : out_.view(); }
+
+// >>messages: implementation ------------------------------------------------------------------------------------------
+
+namespace detail {
+
+// What the API calls things. A field has a bit of its own among the fields of one message.
+namespace api {
+inline constexpr field user_id{"\"user_id\":", 1U << 0};
+inline constexpr field first_name{"\"first_name\":", 1U << 1};
+inline constexpr field last_name{"\"last_name\":", 1U << 2};
+inline constexpr field email{"\"email\":", 1U << 3};
+inline constexpr field phone_number{"\"phone_number\":", 1U << 4};
+inline constexpr field apns{"\"apns\":", 1U << 5};
+inline constexpr field gcm{"\"gcm\":", 1U << 6};
+inline constexpr field attributes{"\"attributes\":", 1U << 7};
+inline constexpr field timezone{"\"timezone\":", 1U << 8};
+inline constexpr field group_id{"\"group_id\":", 1U << 9};
+inline constexpr field group_attributes{"\"group_attributes\":", 1U << 10};
+inline constexpr field previous_id{"\"previous_id\":", 1U << 11};
+inline constexpr field event{"\"event\":", 1U << 12};
+inline constexpr field properties{"\"properties\":", 1U << 13};
+inline constexpr field timestamp{"\"timestamp\":", 1U << 14};
+inline constexpr field token{"\"token\":", 1U << 15};
+inline constexpr field all{"\"all\":", 1U << 16};
+inline constexpr field campaign_ids{"\"campaign_ids\":", 1U << 17};
+
+inline constexpr std::string_view identify_path = "/v2/identify";
+inline constexpr std::string_view track_path = "/v2/track";
+inline constexpr std::string_view identify_batch_path = "/v2/identify/batch";
+inline constexpr std::string_view track_batch_path = "/v2/track/batch";
+inline constexpr std::string_view register_paths[] = {"/v2/apns/register", "/v2/gcm/register", "/v2/fcm/register"};
+inline constexpr std::string_view disable_paths[] = {"/v2/apns/disable", "/v2/gcm/disable", "/v2/fcm/disable"};
+inline constexpr std::string_view subscribe_all_path = "/v2/subscribe/all";
+inline constexpr std::string_view subscribe_campaigns_path = "/v2/subscribe/campaigns";
+inline constexpr std::string_view unsubscribe_all_path = "/v2/unsubscribe/all";
+inline constexpr std::string_view unsubscribe_campaigns_path = "/v2/unsubscribe/campaigns";
+}  // namespace api
+
+inline constexpr std::uint64_t max_exact_integer = (std::uint64_t{1} << 53) - 1;  // in a double
+inline constexpr std::size_t max_event_name = 200;                                // code points
+inline constexpr char user_key_separator = '\xFF';                                // in no UTF-8 text
+
+inline void write_required(writer& w, const erased& e) {
+  if (e.held.range.data == nullptr || e.held.range.size != 0) return write_text(w, e);
+  w.report(defect::missing, "is required, and is empty");
+  w.append("null");
+}
+
+inline erased erase_required(text s) noexcept {
+  erased e = erase_text(s);
+  e.write = &write_required;
+  return e;
+}
+
+inline void write_id(writer& w, const erased& e) {
+  const id& v = *static_cast<const id*>(e.held.range.data);
+  const erased held = v.kind_ == id::kind::text
+                          ? erase_required(v.text_)
+                          : with_bits(v.kind_ == id::kind::natural ? &write_unsigned : &write_signed, v.number_);
+  held.write(w, held);
+}
+
+inline void write_user_id(writer& w, const erased& e) {
+  const id& v = *static_cast<const id*>(e.held.range.data);
+  const std::uint64_t size = v.kind_ == id::kind::negative ? 0 - v.number_ : v.number_;
+  if (size <= max_exact_integer) return write_id(w, e);
+  w.report(defect::out_of_range,
+           "is beyond +-(2^53 - 1), where receivers that read numbers as doubles merge users; send it as text");
+  w.append("null");
+}
+
+// An object of one member.
+struct single_member {
+  text key;
+  const erased& v;
+};
+
+inline void write_single_member(writer& w, const erased& e) {
+  const single_member& m = *static_cast<const single_member*>(e.held.range.data);
+  const deeper level{w};
+  open_object out{w};
+  out.add(m.key, m.v);
+  out.close();
+}
+
+inline void write_raw(writer& w, const erased& e) {
+  w.append({static_cast<const char*>(e.held.range.data), e.held.range.size});
+}
+
+inline std::string_view skip_blanks(std::string_view s) noexcept {
+  const char* const end = s.data() + s.size();
+  const char* const p = skip_space(s.data(), end);
+  return {p, static_cast<std::size_t>(end - p)};
+}
+
+// Calls `visit(body, index)` for a message's body, or for each body of a batch.
+template <class Visit>
+void each_body(std::string_view body, const Visit& visit) {
+  if (begins_with(body, "{")) return visit(body, npos);
+  const char* const end = body.data() + body.size();
+  std::size_t index = 0;
+  for (const char* p = body.data() + 1; p < end && *p == '{'; ++index) {
+    const char* const next = skip_value(p, end);
+    visit({p, static_cast<std::size_t>(next - p)}, index);
+    p = next + 1;
+  }
+}
+
+// The text of an id as it stands in a body; a number's are its digits.
+inline std::string id_text(std::string_view v) { return begins_with(v, "\"") ? unquoted(v) : std::string{v}; }
+
+inline bool is_placeholder(std::string_view v) noexcept {
+  for (const char* word :
+       {"\"null\"", "\"undefined\"", "\"NaN\"", "\"None\"", "\"(null)\"", "\"[object Object]\"", "\"0\""})
+    if (v == word) return true;
+  return false;
+}
+
+inline std::size_t count_code_points(std::string_view s) noexcept {
+  std::size_t n = 0;
+  for (const char& c : s) n += (byte_at(&c) & 0xC0) != 0x80;
+  return n;
+}
+
+inline void find_warnings(std::string_view body, const std::string& where, std::vector<problem>& out) {
+  for (const field& f : {api::user_id, api::previous_id}) {
+    const std::string_view v = find_member(body, f.quoted_name());
+    if (is_placeholder(v))
+      out.push_back({defect::placeholder, where + '/' + std::string{f.name()},
+                     "is " + std::string{v} + ", which looks like an id that was never set"});
+  }
+  const std::string_view event = find_member(body, api::event.quoted_name());
+  const std::size_t length = event.size() > max_event_name ? count_code_points(unquoted(event)) : 0;
+  if (length > max_event_name)
+    out.push_back({defect::too_long, where + '/' + std::string{api::event.name()},
+                   "has " + plural(length, "code point") + "; more than " + std::to_string(max_event_name) +
+                       " are most likely not a name"});
+}
+
+}  // namespace detail
+
+inline std::string message::user_key() const {
+  std::string keys;
+  const auto add = [&keys](const std::string& key) {
+    const std::string mark(1, detail::user_key_separator);
+    if (key.empty() || (mark + keys + mark).find(mark + key + mark) != std::string::npos) return;
+    if (!keys.empty()) keys += mark;
+    keys += key;
+  };
+  detail::each_body(body(), [&add](std::string_view body, std::size_t) {
+    for (const detail::field& f : {detail::api::user_id, detail::api::previous_id})
+      add(detail::id_text(detail::find_member(body, f.quoted_name())));
+  });
+  return keys;
+}
+
+inline std::vector<problem> message::warnings() const {
+  std::vector<problem> out;
+  detail::each_body(body(), [&out](std::string_view body, std::size_t index) {
+    detail::find_warnings(body, index == detail::npos ? "" : '/' + std::to_string(index), out);
+  });
+  return out;
+}
+
+inline std::size_t message::limit() const noexcept {
+  return detail::begins_with(body(), "[") ? detail::max_batch_body : detail::max_body;
+}
+
+inline bool message::valid() const noexcept { return out_.problems.empty() && out_.size() <= limit(); }
+
+inline std::vector<problem> message::problems() const {
+  std::vector<problem> all = out_.problems;
+  if (out_.size() > limit())
+    all.push_back({defect::too_large, "",
+                   "is " + detail::plural(out_.size(), "byte") + " long; the limit is " + std::to_string(limit())});
+  return all;
+}
+
+inline message::message(std::string_view path, const user& subject) : path_{path} {
+  const id v = subject.view();
+  out_.append("{}");
+  set(detail::api::user_id, detail::with_range(&detail::write_user_id, &v, 1));
+}
+
+inline void message::set(const detail::field& f, const detail::erased& v) {
+  const auto write_key = [this, &f](std::size_t) {
+    out_.append(f.fragment);
+    return (fields_ & f.bit) == 0;
+  };
+  detail::insert(out_, 0, out_.size() - 1, f.name(), write_key, v);
+  out_.release();
+  if ((fields_ & f.bit) != 0) locate();
+  fields_ |= f.bit;
+}
+
+inline void message::set(const detail::field& f, const optional_text& v) {
+  if (v.present()) set(f, detail::erase_text(v.get()));
+}
+
+inline void message::set(const detail::field& f, const detail::list<text>& v) {
+  if (v.present()) set(f, v.items());
+}
+
+// Finds attributes or properties again, after a field before them may have gone.
+inline void message::locate() noexcept {
+  if (open_ == 0) return;
+  std::string_view at = detail::find_member(body(), detail::api::attributes.quoted_name());
+  if (at.empty()) at = detail::find_member(body(), detail::api::properties.quoted_name());
+  open_ = static_cast<std::size_t>(at.data() - out_.begin);
+  close_ = open_ + at.size() - 1;
+}
+
+inline void message::merge(const detail::field& f, text key, const detail::erased& v) {
+  if (open_ == 0) {
+    const detail::single_member m{key, v};
+    merge(f, detail::with_range(&detail::write_single_member, &m, 1));
+    return;
+  }
+  {
+    const detail::at_place here{out_, f.name()};
+    const detail::deeper level{out_};
+    close_ = detail::insert(out_, open_, close_, keys_, key, v);
+  }
+  out_.release();
+}
+
+// The members of the object that `all` writes become members of the field.
+inline void message::merge(const detail::field& f, const detail::erased& all) {
+  if (open_ == 0) {
+    const std::size_t before = out_.size();
+    set(f, all);
+    open_ = before + f.fragment.size();
+    close_ = out_.size() - 2;
+    keys_.complete = false;
+    return;
+  }
+  detail::writer part;
+  {
+    const detail::at_place here{part, f.name()};
+    all.write(part, all);
+  }
+  merge_text(f, part.view());
+  for (problem& p : part.problems) out_.problems.push_back(std::move(p));
+}
+
+inline void message::merge(const detail::field& f, const json& all) {
+  const detail::at_place here{out_, f.name()};
+  if (!detail::accept_json(out_, all)) return;
+  if (detail::begins_with(detail::skip_blanks(all.text()), "{")) return merge_text(f, all.text());
+  out_.report(defect::invalid_json, "is not an object");
+}
+
+inline void message::merge_text(const detail::field& f, std::string_view object_text) {
+  if (open_ == 0) merge(f, detail::erase_members({}));
+  for (detail::member_reader m{object_text}; m.read();)
+    merge(f, detail::unquoted(m.key), detail::with_range(&detail::write_raw, m.value.data(), m.value.size()));
+}
+
+// --- identify
+
+inline identify& identify::first_name(optional_text v) & {
+  set(detail::api::first_name, v);
+  return *this;
+}
+inline identify& identify::last_name(optional_text v) & {
+  set(detail::api::last_name, v);
+  return *this;
+}
+inline identify& identify::email(optional_text v) & {
+  set(detail::api::email, v);
+  return *this;
+}
+inline identify& identify::phone_number(optional_text v) & {
+  set(detail::api::phone_number, v);
+  return *this;
+}
+inline identify& identify::apns(detail::list<text> tokens) & {
+  set(detail::api::apns, tokens);
+  return *this;
+}
+inline identify& identify::gcm(detail::list<text> tokens) & {
+  set(detail::api::gcm, tokens);
+  return *this;
+}
+inline identify& identify::attribute(text key, const value& v) & {
+  merge(detail::api::attributes, key, v.erased());
+  return *this;
+}
+inline identify& identify::attributes(std::initializer_list<member> members) & {
+  merge(detail::api::attributes, detail::erase_members(members));
+  return *this;
+}
+template <class T>
+identify& identify::attributes(const T& all) & {
+  merge(detail::api::attributes, detail::erase_object(all));
+  return *this;
+}
+inline identify& identify::timezone(optional_text v) & {
+  set(detail::api::timezone, v);
+  return *this;
+}
+inline identify& identify::group(text group_id) & {
+  set(detail::api::group_id, detail::erase_required(group_id));
+  return *this;
+}
+inline identify& identify::group(text group_id, std::initializer_list<member> attributes) & {
+  group(group_id);
+  set(detail::api::group_attributes, detail::erase_members(attributes));
+  return *this;
+}
+template <class T>
+identify& identify::group(text group_id, const T& attributes) & {
+  group(group_id);
+  set(detail::api::group_attributes, detail::erase_object(attributes));
+  return *this;
+}
+inline identify& identify::previous_id(const user& previous) & {
+  const id v = previous.view();
+  set(detail::api::previous_id, detail::with_range(&detail::write_user_id, &v, 1));
+  return *this;
+}
+
+// --- track
+
+inline track& track::property(text key, const value& v) & {
+  merge(detail::api::properties, key, v.erased());
+  return *this;
+}
+inline track& track::properties(std::initializer_list<member> members) & {
+  merge(detail::api::properties, detail::erase_members(members));
+  return *this;
+}
+template <class T>
+track& track::properties(const T& all) & {
+  merge(detail::api::properties, detail::erase_object(all));
+  return *this;
+}
+inline track& track::at(std::chrono::system_clock::time_point when) & {
+  set(detail::api::timestamp, detail::erase(when));
+  return *this;
+}
+
+// --- user
+
+inline user::user(id v) : number_{v.number_}, kind_{kind::natural} {
+  if (v.kind_ == id::kind::negative) kind_ = kind::negative;
+  if (v.kind_ != id::kind::text) return;
+  const std::string_view s = v.text_.view();
+  kind_ = v.text_.null() ? kind::null : s.size() <= short_size ? kind::short_text : kind::long_text;
+  if (kind_ == kind::long_text) {
+    long_text_ = s;
+  } else if (!s.empty()) {
+    std::memcpy(short_text_, s.data(), s.size());
+    size_ = static_cast<unsigned char>(s.size());
+  }
+}
+
+inline id user::view() const noexcept {
+  if (kind_ == kind::short_text) return std::string_view{short_text_, size_};
+  if (kind_ == kind::long_text) return std::string_view{long_text_};
+  if (kind_ == kind::null) return static_cast<const char*>(nullptr);
+  id v{number_};
+  if (kind_ == kind::negative) v.kind_ = id::kind::negative;
+  return v;
+}
+
+inline outbound::identify user::identify() const { return outbound::identify{detail::api::identify_path, *this}; }
+
+inline outbound::track user::track(text event) const {
+  outbound::track m{detail::api::track_path, *this};
+  m.set(detail::api::event, detail::erase_required(event));
+  return m;
+}
+
+inline message user::register_token(platform service, text token) const {
+  message m{detail::api::register_paths[static_cast<std::size_t>(service)], *this};
+  m.set(detail::api::token, detail::erase_required(token));
+  return m;
+}
+
+inline message user::disable_token(platform service, text token) const {
+  message m{detail::api::disable_paths[static_cast<std::size_t>(service)], *this};
+  m.set(detail::api::token, detail::erase_required(token));
+  return m;
+}
+
+inline message user::disable_tokens(platform service) const {
+  message m{detail::api::disable_paths[static_cast<std::size_t>(service)], *this};
+  const bool all = true;
+  m.set(detail::api::all, detail::erase(all));
+  return m;
+}
+
+inline message user::subscription(std::string_view path, const detail::list<id>& campaigns) const {
+  message m{path, *this};
+  m.set(detail::api::campaign_ids, campaigns.items());
+  if (detail::find_member(m.body(), detail::api::campaign_ids.quoted_name()).size() > 2) return m;
+  const detail::at_place here{m.out_, detail::api::campaign_ids.name()};
+  m.out_.report(defect::missing, "names no campaign; without an argument the call is about all of them");
+  return m;
+}
+
+inline message user::subscribe() const { return {detail::api::subscribe_all_path, *this}; }
+inline message user::subscribe(detail::list<id> campaigns) const {
+  return subscription(detail::api::subscribe_campaigns_path, campaigns);
+}
+inline message user::unsubscribe() const { return {detail::api::unsubscribe_all_path, *this}; }
+inline message user::unsubscribe(detail::list<id> campaigns) const {
+  return subscription(detail::api::unsubscribe_campaigns_path, campaigns);
+}
+
+// --- batch
+
+inline batch::batch() : message{{}} {
+  out_.append("[]");
+  out_.report(defect::missing, "is a batch without a message; it takes 1 to " + std::to_string(capacity));
+}
+
+inline result<void> batch::add(const outbound::identify& m) { return add(m, detail::api::identify_batch_path); }
+inline result<void> batch::add(const outbound::track& m) { return add(m, detail::api::track_batch_path); }
+
+inline result<void> batch::add(const message& m, std::string_view batch_path) {
+  const auto refuse = [](std::vector<problem> problems) { return detail::invalid_message(std::move(problems)); };
+  if (!m.valid()) return refuse(m.problems());
+  if (count_ == capacity)
+    return refuse({{defect::too_large, "", "the batch is full: it has " + std::to_string(capacity) + " messages"}});
+  if (count_ != 0 && path_ != batch_path)
+    return refuse(
+        {{defect::out_of_range, "", "the batch is for " + std::string{path_} + ", not " + std::string{batch_path}}});
+  const std::size_t size = out_.size() + m.body().size() + (count_ != 0 ? 1 : 0);
+  if (size > limit())
+    return refuse(
+        {{defect::too_large, "",
+          "the batch would be " + detail::plural(size, "byte") + " long; the limit is " + std::to_string(limit())}});
+  detail::insert(
+      out_, 0, out_.size() - 1, {}, [](std::size_t) { return true; },
+      detail::with_range(&detail::write_raw, m.body().data(), m.body().size()));
+  out_.release();
+  out_.problems.clear();
+  path_ = batch_path;
+  ++count_;
+  return {};
+}
+
+// >>http: implementation ----------------------------------------------------------------------------------------------
+
+namespace detail {
+
+inline constexpr const char* content_type_header = "Content-Type";
+inline constexpr const char* key_header = "X-Outbound-Key";
+inline constexpr const char* client_header = "X-Outbound-Client";
+inline constexpr const char* guid_header = "X-Outbound-GUID";
+
+inline char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; }
+
+inline bool same_name(std::string_view a, std::string_view b) noexcept {
+  if (a.size() != b.size()) return false;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    if (lower(a[i]) != lower(b[i])) return false;
+  return true;
+}
+
+// Calls `work`; where there are exceptions, what it throws becomes `failed(what)`. All code that may throw is called
+// through here.
+template <class Work, class Failed>
+auto guarded(const Work& work, const Failed& failed) -> decltype(work()) {
+#if defined(__cpp_exceptions) || defined(_CPPUNWIND)
+  try {
+    return work();
+  } catch (const std::exception& e) {
+    return failed(e.what());
+  } catch (...) {
+    return failed("something that is no std::exception");
+  }
+#else
+  static_cast<void>(failed);
+  return work();
+#endif
+}
+
+// The text fits into the string itself: nothing is allocated.
+inline outbound::error out_of_memory(const char*) noexcept { return {errc::out_of_memory, 0, "out of memory", {}}; }
+
+inline const char* describe(errc code) noexcept {
+  switch (code) {
+    case errc::invalid_message: return "the message has problems and was not sent";
+    case errc::invalid_options: return "the client's options cannot be used; nothing was sent";
+    case errc::not_sent: return "nothing was sent";
+    case errc::no_response: return "there was no response; the request may have been processed";
+    case errc::malformed_json: return "the server could not read the JSON";
+    case errc::invalid_field: return "the server refused the message: a field is missing or invalid";
+    case errc::unauthorized: return "the server refused the key";
+    case errc::misdirected: return "there is no such endpoint; check the base URL";
+    case errc::throttled: return "the server asks for fewer requests";
+    case errc::unavailable: return "the server is not available";
+    case errc::unexpected_status: return "the server answered with an unexpected status";
+    case errc::queue_full: return "the queue is full";
+    case errc::closed: return "the outbox is closed";
+    case errc::store_failed: return "the store failed";
+    case errc::out_of_memory: return "out of memory";
+  }
+  return "unknown error";
+}
+
+class category final : public std::error_category {
+ public:
+  const char* name() const noexcept override { return "outbound"; }
+  std::string message(int code) const override { return describe(static_cast<errc>(code)); }
+};
+
+// One line of at most 200 bytes or so, fit for a log whatever the server sent.
+inline std::string one_line(std::string_view s) {
+  constexpr std::size_t most = 200;
+  std::string out = repaired(s.substr(0, most));
+  for (char& c : out)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';
+  return s.size() > most ? out + "..." : out;
+}
+
+// What a response says of its error: {"error":{"Message":"...","Code":7}} if that is there, else the body as it is.
+inline std::string server_text(std::string_view body) {
+  json_checker check{body};
+  const std::string_view top = skip_blanks(body);
+  if (!begins_with(top, "{") || !check.run()) return one_line(body);
+  const std::string_view inner = find_member(top, "\"error\"");
+  const std::string_view message = begins_with(inner, "{") ? find_member(inner, "\"Message\"") : std::string_view{};
+  if (!begins_with(message, "\"")) return one_line(body);
+  const std::string_view code = find_member(inner, "\"Code\"");
+  return one_line(unquoted(message)) + (code.empty() ? "" : " (code " + one_line(code) + ')');
+}
+
+inline errc classify(int status) noexcept {
+  switch (status) {
+    case 0: return errc::no_response;
+    case 500: return errc::malformed_json;
+    case 400:
+    case 413:
+    case 422: return errc::invalid_field;
+    case 401:
+    case 403: return errc::unauthorized;
+    case 404:
+    case 405:
+    case 410: return errc::misdirected;
+    case 429: return errc::throttled;
+    case 408:
+    case 425: return errc::unavailable;
+    default: break;
+  }
+  if (status >= 300 && status < 400) return errc::misdirected;
+  return status >= 500 && status < 600 ? errc::unavailable : errc::unexpected_status;
+}
+
+inline outbound::error invalid_message(std::vector<problem> problems) {
+  constexpr std::size_t shown = 8;
+  std::string text = describe(errc::invalid_message);
+  for (std::size_t i = 0; i < problems.size() && i < shown; ++i)
+    text += (i == 0 ? ": " : "; ") + (problems[i].where.empty() ? "it" : one_line(problems[i].where)) + ' ' +
+            problems[i].why;
+  if (problems.size() > shown) text += "; and " + std::to_string(problems.size() - shown) + " more";
+  return {errc::invalid_message, 0, std::move(text), std::move(problems)};
+}
+
+// s as one word of a POSIX shell.
+inline std::string shell_word(std::string_view s) {
+  std::string out = "'";
+  for (const char c : s) {
+    if (c == '\'') out += "'\\''";
+    else out += c;
+  }
+  return out + '\'';
+}
+
+template <class F>
+struct transport_call {
+  static result<response> run(void* f, const request& r) { return (*static_cast<F*>(f))(r); }
+  static void destroy(void* f) noexcept { delete static_cast<F*>(f); }
+};
+
+}  // namespace detail
+
+inline const std::error_category& error_category() noexcept {
+  static const detail::category& only = *new detail::category;  // never destroyed: errors may be compared at exit
+  return only;
+}
+
+inline std::error_code make_error_code(errc code) noexcept { return {static_cast<int>(code), error_category()}; }
+
+inline const std::string* find_header(const std::vector<header>& headers, text name) noexcept {
+  for (const header& h : headers)
+    if (detail::same_name(h.name, name.view())) return &h.value;
+  return nullptr;
+}
+
+template <class F, std::enable_if_t<!std::is_same_v<std::decay_t<F>, transport>, int>>
+transport::transport(F&& f) {
+  using G = std::decay_t<F>;
+  static_assert(std::is_invocable_r_v<result<response>, G&, const request&>,
+                "outbound: a transport is called with a const outbound::request& and returns a result<response>, a "
+                "response or an error");
+  target_ = new G(std::forward<F>(f));
+  call_ = &detail::transport_call<G>::run;
+  destroy_ = &detail::transport_call<G>::destroy;
+}
+
+inline transport::transport(transport&& other) noexcept
+    : target_{std::exchange(other.target_, nullptr)}, call_{other.call_}, destroy_{other.destroy_} {}
+
+inline transport& transport::operator=(transport&& other) noexcept {
+  std::swap(target_, other.target_);
+  std::swap(call_, other.call_);
+  std::swap(destroy_, other.destroy_);
+  return *this;
+}
+
+inline transport::~transport() {
+  if (target_ != nullptr) destroy_(target_);
+}
+
+inline result<response> transport::operator()(const request& r) noexcept {
+  const auto call = [this, &r] { return target_ != nullptr ? call_(target_, r) : no_transport(r); };
+  const auto thrown = [](const char* what) -> result<response> {
+    return outbound::error{errc::no_response, 0, std::string{"the transport threw: "} + detail::one_line(what), {}};
+  };
+  return detail::guarded([&] { return detail::guarded(call, thrown); }, detail::out_of_memory);
+}
+
+inline result<response> no_transport_t::operator()(const request&) const {
+  return outbound::error{errc::not_sent, 0, "this client has no transport: use prepare and interpret", {}};
+}
+
+inline result<response> interpret(response r) {
+  if (r.status >= 200 && r.status < 300) return r;
+  const errc code = detail::classify(r.status);
+  std::string text = detail::describe(code);
+  if (r.status != 0) text += " (HTTP " + std::to_string(r.status) + ')';
+  if (!r.body.empty()) text += ": " + detail::server_text(r.body);
+  return outbound::error{code, r.status, std::move(text), {}};
+}
+
+inline std::string curl_command(const request& r) {
+  std::string out = "curl -X " + detail::shell_word(r.method) + ' ' + detail::shell_word(r.url);
+  for (const header& h : r.headers) {
+    bool shown = false;
+    for (const char* name : {detail::content_type_header, detail::client_header, detail::guid_header})
+      shown = shown || detail::same_name(h.name, name);
+    out += " -H " + detail::shell_word(h.name + ": " + (shown ? h.value : "<redacted>"));
+  }
+  return out + " --data-raw " + detail::shell_word(r.body);
+}
+
+// >>client: implementation --------------------------------------------------------------------------------------------
+
+namespace detail {
+
+// Why a key cannot be used, or "". RFC 9110 (5.5) would let blanks inside pass; a key has none, and nothing is trimmed
+// in silence.
+inline std::string check_key(text key) {
+  if (key.null()) return "the key is a null pointer";
+  const std::string_view s = key.view();
+  if (s.empty()) return "the key is empty";
+  for (std::size_t i = 0; i < s.size(); ++i) {
+    const unsigned c = byte_at(&s[i]);
+    if (c >= 0x21 && c <= 0x7E) continue;
+    const bool line_end = (c == '\n' || c == '\r') && s.find_first_not_of("\r\n", i) == npos;
+    return line_end ? "the key ends with a line break (from a file?); cut that off: nothing is trimmed here"
+                    : "byte " + std::to_string(i) + " of the key is none of 0x21 to 0x7E";
+  }
+  return {};
+}
+
+inline bool is_host(std::string_view host) noexcept {
+  const bool address = host.size() > 2 && host.front() == '[' && host.back() == ']';  // RFC 3986, 3.2.2: IPv6
+  const std::string_view name = address ? host.substr(1, host.size() - 2) : host;
+  for (const char& c : name)
+    if ((lower(c) < 'a' || lower(c) > 'z') && (c < '0' || c > '9') && c != '.' && c != (address ? ':' : '-') &&
+        (address || c != '_'))
+      return false;
+  return !name.empty();
+}
+
+inline bool is_port(std::string_view port) noexcept {
+  unsigned n = 0;
+  for (const char c : port) {
+    if (c < '0' || c > '9' || n > 65535) return false;
+    n = n * 10 + static_cast<unsigned>(c - '0');
+  }
+  return n >= 1 && n <= 65535;
+}
+
+// Why a base URL (RFC 3986) cannot be used, or "". The URL is not shown: it may hold a secret.
+inline std::string check_base_url(std::string_view url) {
+  const std::size_t colon = url.find("://");
+  if (colon == npos || !(same_name(url.substr(0, colon), "http") || same_name(url.substr(0, colon), "https")))
+    return "the base URL does not begin with http:// or https://";
+  for (std::size_t i = 0; i < url.size(); ++i) {
+    const unsigned c = byte_at(&url[i]);
+    if (c <= 0x20 || c >= 0x7F || std::string_view{"\"<>\\^`{|}"}.find(url[i]) != npos)
+      return "byte " + std::to_string(i) + " of the base URL may not stand in a URL; percent-encode it";
+  }
+  if (url.find_first_of("?#") != npos) return "the base URL has a query or a fragment; a path is appended to it";
+  const std::string_view rest = url.substr(colon + 3);
+  const std::string_view authority = rest.substr(0, rest.find('/'));
+  if (authority.find('@') != npos) return "the base URL has a user or a password; only the key identifies you";
+  const std::size_t bracket = authority.rfind(']');
+  const std::size_t port = authority.find(':', bracket == npos ? 0 : bracket);
+  if (!is_host(authority.substr(0, port))) return "the base URL has no proper host";
+  if (port != npos && !is_port(authority.substr(port + 1))) return "the port of the base URL is not one of 1 to 65535";
+  return {};
+}
+
+// A server may repeat the key in what it says.
+inline void redact(std::string& s, std::string_view key) {
+  constexpr std::size_t shortest_secret = 4;  // a shorter one is in every other word
+  if (key.size() < shortest_secret) return;
+  for (std::size_t at = 0; (at = s.find(key, at)) != npos;) s.replace(at, key.size(), "<key>");
+}
+
+}  // namespace detail
+
+inline client::client(text key, transport how, options o) : transport_{std::move(how)}, options_{std::move(o)} {
+  std::string why = detail::check_key(key);
+  if (why.empty()) why = detail::check_base_url(options_.base_url);
+  if (why.empty() && options_.timeout <= options_.timeout.zero()) why = "the timeout is not positive";
+  if (!why.empty()) {
+    setup_ = {errc::invalid_options, 0, std::move(why), {}};
+    return;
+  }
+  key_ = key.view();
+  url_ = options_.base_url.substr(0, options_.base_url.find_last_not_of('/') + 1);
+}
+
+inline result<request> client::prepare(const message& m) const noexcept {
+  return detail::guarded([&] { return prepared(m); }, detail::out_of_memory);
+}
+
+inline result<request> client::prepared(const message& m) const {
+  if (setup_.code != errc{}) return setup_;
+  if (!m.valid()) return detail::invalid_message(m.problems());
+  if (options_.strict) {
+    std::vector<problem> warnings = m.warnings();
+    if (!warnings.empty()) return detail::invalid_message(std::move(warnings));
+  }
+  request r;
+  r.method = "POST";
+  r.url.reserve(url_.size() + m.path().size());
+  r.url.append(url_).append(m.path());
+  r.headers = {{detail::content_type_header, "application/json"},
+               {detail::key_header, key_},
+               {detail::client_header, "Cpp/" OUTBOUND_VERSION_STRING}};
+  r.body = m.body();
+  r.timeout = options_.timeout;
+  r.user_key = m.user_key();
+  return r;
+}
+
+inline result<response> client::send(const message& m) noexcept {
+  const auto work = [&]() -> result<response> {
+    result<request> r = prepared(m);
+    if (!r) return std::move(r).error();
+    result<response> answer = transport_(*r);
+    if (answer) answer = interpret(std::move(*answer));
+    if (answer) return answer;
+    outbound::error& e = answer.error();
+    if (e.code == errc{}) e.code = errc::no_response;  // a failure without a name may have been processed
+    detail::redact(e.message, key_);
+    return answer;
+  };
+  return detail::guarded(work, detail::out_of_memory);
+}
+
+}  // namespace v1_0_0
+}  // namespace outbound
+
+// >>end ---------------------------------------------------------------------------------------------------------------
+
+#undef OUTBOUND_LIFETIMEBOUND_
+#undef OUTBOUND_COLD_
+#undef OUTBOUND_NOINLINE_
+
+#endif  // OUTBOUND_HPP
+
+// MIT License
+//
+// Copyright (c) 2026 The outbound.hpp authors
+//
+// Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
+// documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
+// rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to
+// permit persons to whom the Software is furnished to do so, subject to the following conditions:
+//
+// The above copyright notice and this permission notice shall be included in all copies or substantial portions of the
+// Software.
+//
+// THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
+// WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
+// COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
+// OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
