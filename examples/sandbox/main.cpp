@@ -1,0 +1,106 @@
+#include "http_server.hpp"
+#include "service.hpp"
+
+#include <charconv>
+#include <cstdint>
+#include <iostream>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+namespace {
+
+constexpr int exit_ok = 0;
+constexpr int exit_failed = 1;
+constexpr int exit_usage = 2;
+
+constexpr const char* usage = R"(Usage: outbound-sandbox [--port N] [--key KEY]
+
+A stand-in for the Outbound API on 127.0.0.1 that checks every call and shows what it understood.
+
+  --port N     listen on this port; 0 picks a free one (default: 0)
+  --key KEY    the X-Outbound-Key that callers must send (default: sandbox-key)
+  --help       show this text
+
+It prints one line, "listening on http://127.0.0.1:PORT", and runs until Ctrl-C or SIGTERM.
+)";
+
+struct options {
+  std::uint16_t port = 0;
+  std::string key = "sandbox-key";
+  bool help = false;
+};
+
+class usage_error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+std::uint16_t port_of(std::string_view text) {
+  std::uint16_t port = 0;
+  const auto* end = text.data() + text.size();
+  const auto [stop, failure] = std::from_chars(text.data(), end, port);
+  if (failure != std::errc() || stop != end) {
+    throw usage_error("--port takes a number from 0 to 65535, not '" + std::string(text) + "'");
+  }
+  return port;
+}
+
+std::string key_of(std::string_view text) {
+  const auto is_visible = [](char one) { return one >= '!' && one <= '~'; };
+  for (const char one : text) {
+    if (!is_visible(one)) throw usage_error("--key takes visible ASCII characters only, without spaces");
+  }
+  if (text.empty()) throw usage_error("--key takes a key that is not empty");
+  return std::string(text);
+}
+
+options parsed(const std::vector<std::string_view>& arguments) {
+  options out;
+  for (auto at = arguments.begin(); at != arguments.end(); ++at) {
+    const auto name = *at;
+    if (name == "--help") {
+      out.help = true;
+      continue;
+    }
+    if (name != "--port" && name != "--key") throw usage_error("unknown option '" + std::string(name) + "'");
+    if (++at == arguments.end()) throw usage_error(std::string(name) + " needs a value");
+    if (name == "--port") {
+      out.port = port_of(*at);
+    } else {
+      out.key = key_of(*at);
+    }
+  }
+  return out;
+}
+
+int serve(const options& wanted) {
+  sandbox::service app(wanted.key);
+  sandbox::http_server server(app, wanted.port);
+  std::cout << "listening on http://127.0.0.1:" << server.port() << std::endl;
+  server.run();
+  return exit_ok;
+}
+
+}  // namespace
+
+int main(int count, char** values) {
+  options wanted;
+  try {
+    wanted = parsed({values + 1, values + count});
+    if (wanted.help) {
+      std::cout << usage;
+      return exit_ok;
+    }
+    return serve(wanted);
+  } catch (const usage_error& problem) {
+    std::cerr << "outbound-sandbox: " << problem.what() << "; --help shows the options\n";
+    return exit_usage;
+  } catch (const std::exception& problem) {
+    std::cerr << "outbound-sandbox: cannot serve on 127.0.0.1:" << wanted.port << ": " << problem.what() << '\n';
+    return exit_failed;
+  }
+}

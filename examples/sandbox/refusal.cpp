@@ -1,0 +1,31 @@
+#include "refusal.hpp"
+
+#include "json_text.hpp"
+
+namespace sandbox {
+
+int status_of(code why) {
+  switch (why) {
+    case code::malformed_json: return 500;
+    case code::wrong_key: return 401;
+    case code::unknown_path: return 404;
+    case code::wrong_method: return 405;
+    case code::too_large: return 413;
+    case code::not_an_object:
+    case code::missing_field:
+    case code::invalid_field:
+    case code::unknown_field:
+    case code::duplicate_key:
+    case code::out_of_range:
+    case code::invalid_batch:
+    case code::wrong_content_type:
+    case code::not_http: break;
+  }
+  return 400;
+}
+
+std::string refusal::body() const {
+  return written({{"error", {{"Message", what()}, {"Code", static_cast<int>(why_)}}}});
+}
+
+}  // namespace sandbox
