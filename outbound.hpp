@@ -258,6 +258,7 @@ struct erased {
   };
   void (*write)(writer&, const erased&){};
   payload held{};
+  bool leaf{};  // a number or a text: nothing of the user's is called to write it
 };
 
 template <class T>
@@ -420,6 +421,7 @@ struct writer {
   void write_text(text s);
   void report(defect what, std::string why);
   std::string where() const;
+  bool owns(const void* p) const noexcept;  // is it in the text that is being written?
 
   void release() noexcept;
   void grow(std::size_t n);
@@ -1256,7 +1258,7 @@ inline decimal shortest(const binary& b) noexcept {
 }
 
 // Integers and decimals of up to three places, most of what people send, without the algorithm above. A decimal closer
-// to b than a quarter of the distance to b's neighbours reads back as b, and one of so few digits is the only one that
+// to b than half the distance to b's neighbours reads back as b, and one of so few digits is the only one that
 // does.
 inline bool short_decimal(const binary& b, decimal& out) noexcept {
   if (b.exponent > 0 || b.exponent < -62) return false;
@@ -1270,7 +1272,7 @@ inline bool short_decimal(const binary& b, decimal& out) noexcept {
   const std::uint64_t nearest = (thousands + (std::uint64_t{1} << places >> 1)) >> places;
   const std::uint64_t back = nearest << places;
   const std::uint64_t off = back > thousands ? back - thousands : thousands - back;
-  if (off >= 250 || nearest >= b.exact_decimals) return false;
+  if (off >= (b.lower_is_closer ? 250 : 500) || nearest >= b.exact_decimals) return false;
   out = {nearest, -3};
   return true;
 }
@@ -1412,6 +1414,11 @@ inline void writer::release() noexcept {
   std::memcpy(begin - block_front, &before, block_front);
 }
 
+inline bool writer::owns(const void* p) const noexcept {
+  const auto address = [](const void* x) { return reinterpret_cast<std::uintptr_t>(x); };
+  return address(p) - address(begin) < static_cast<std::size_t>(limit - begin);
+}
+
 inline void writer::reserve(std::size_t n) {
   if (static_cast<std::size_t>(limit - cursor) < n) grow(n);
 }
@@ -1447,6 +1454,18 @@ inline std::uint64_t load_few(const char* p, std::size_t n) noexcept {
          0x2020202020000000;
 }
 
+inline void store_few(char* out, const char* p, std::size_t n) noexcept {
+  if (n >= 4) {
+    const std::uint32_t last = load4(p + n - 4);
+    std::memcpy(out, p, 4);
+    std::memcpy(out + n - 4, &last, 4);
+  } else if (n != 0) {
+    out[0] = p[0];
+    out[n / 2] = p[n / 2];
+    out[n - 1] = p[n - 1];
+  }
+}
+
 // Writes s in quotes, escaped as RFC 8785 (3.2.2.2) has it. False if s is not UTF-8; then nothing is written.
 inline bool writer::quote(std::string_view s) {
   const std::size_t n = s.size();
@@ -1460,7 +1479,7 @@ inline bool writer::quote(std::string_view s) {
   if (n < 8) {
     seen = load_few(p, n);
     if (needs_escape(seen)) return escape(s, 0, out);
-    for (; i < n; ++i) out[i] = p[i];
+    store_few(out, p, n);
   } else {
     for (; n - i >= 8; i += 8) {
       const std::uint64_t x = load8(p + i);
@@ -1719,6 +1738,7 @@ inline std::uint32_t hash(std::string_view s) noexcept {
 }
 
 inline void key_set::clear() noexcept {
+  for (std::uint32_t& h : first) h = 0;
   count = 0;
   complete = true;
   table.clear();
@@ -1789,31 +1809,47 @@ OUTBOUND_COLD_ inline std::size_t erase_older(writer& w, std::size_t open, std::
   return 0;
 }
 
-// Undoes what was written since, unless it was completed: std::bad_alloc may pass through.
+// Undoes what was written since, unless it was completed: std::bad_alloc may pass through. The first bytes from `close`
+// on, where writing may begin, are put back.
 class rollback {
  public:
-  explicit rollback(writer& w) noexcept
-      : w_{w}, size_{w.size()}, problems_{w.problems.size()}, depth_{w.depth}, here_{w.here} {}
+  static constexpr std::size_t most = 2;  // the braces of attributes and of the body
+
+  rollback(writer& w, std::size_t close) noexcept
+      : w_{w}, size_{w.size()}, close_{close}, problems_{w.problems.size()}, depth_{w.depth}, here_{w.here} {
+    kept_[0] = w.begin[close];
+    kept_[1] = tail() > 1 ? w.begin[close + 1] : '\0';
+  }
   rollback(const rollback&) = delete;
   rollback& operator=(const rollback&) = delete;
   ~rollback() {
     if (done_) return;
+    w_.cursor = w_.begin + close_;
+    put_tail();
     w_.cursor = w_.begin + size_;
     while (w_.problems.size() > problems_) w_.problems.pop_back();
     w_.depth = depth_;
     w_.here = here_;
   }
   std::size_t size() const noexcept { return size_; }
+  std::size_t tail() const noexcept { return size_ - close_; }
   std::size_t problems() const noexcept { return problems_; }
   void complete() noexcept { done_ = true; }
+  // Writes what is kept; there must be room.
+  void put_tail() noexcept {
+    *w_.cursor++ = kept_[0];
+    if (tail() > 1) *w_.cursor++ = kept_[1];
+  }
 
  private:
   writer& w_;
   std::size_t size_;
+  std::size_t close_;
   std::size_t problems_;
   unsigned depth_;
-  const writer::place* here_;
+  char kept_[most];
   bool done_{false};
+  const writer::place* here_;
 };
 
 // Exchanges [first, middle) and [middle, last).
@@ -1840,47 +1876,69 @@ struct field {
   std::string_view quoted_name() const noexcept { return fragment.substr(0, fragment.size() - 1); }
 };
 
-// Adds a member to the object whose braces stand at `open` and `close`; returns where its closing brace is then. The
-// member is written behind everything else and moved into place when it is complete: it may be made of the bytes that
-// are there, and if it fails, nothing has changed.
-template <class WriteKey>
-std::size_t insert(writer& w, std::size_t open, std::size_t close, std::string_view name, const WriteKey& write_key,
-                   const erased& v, std::size_t index = 0) {
-  rollback undo{w};
-  w.put(',');
+// What is added to an object or an array: a member with a key of the user's, or of the API's, or an element.
+struct addition {
+  std::string_view name;        // for pointers to problems; where its data is null, there is an index instead
+  std::size_t index{};          // of an element
+  std::string_view fragment{};  // a key of the API's, finished
+  text key{""};                 // else a key of the user's
+  key_set* keys{};              // in which it is noted
+  bool repeated{};              // is the API's key there already?
+};
+
+// Writes the key, or nothing for an element; true if no member has it yet.
+inline bool write_new_key(writer& w, const addition& a) {
+  if (a.keys == nullptr) {
+    w.append(a.fragment);
+    return !a.repeated;
+  }
+  const std::size_t start = w.size();
+  const bool good = w.write_key(a.key);
+  return a.keys->insert(hash({w.begin + start, w.size() - 1 - start})) && good;
+}
+
+// Moves what was written from `middle` on to where the object ends, at `close`.
+inline void settle(writer& w, std::size_t open, std::size_t close, std::size_t tail) {
+  char* const middle = w.begin + close + tail;  // a comma, and what was written
+  if (close == open + 1) {                      // it is the first: no comma
+    std::memmove(middle, middle + 1, static_cast<std::size_t>(w.cursor - middle - 1));
+    --w.cursor;
+  }
+  rotate(w.begin + close, middle, w.cursor);
+}
+
+// Adds to the object or array whose braces stand at `open` and `close`; returns where its closing brace is then. A
+// number, or a text that is not our own, is written where it belongs. All else is written behind everything and moved
+// into place when it is complete, since it may be made of the bytes that are there. If it fails, nothing has changed.
+inline std::size_t insert(writer& w, std::size_t open, std::size_t close, const addition& a, const erased& v) {
+  if (a.keys != nullptr && !a.keys->complete) complete_keys(*a.keys, {w.begin + open, close + 1 - open});
+  rollback undo{w, close};
+  const bool direct =
+      v.leaf && undo.tail() <= rollback::most && !w.owns(v.held.range.data) && !w.owns(a.key.view().data());
+  if (direct) w.cursor = w.begin + close;
+  if (!direct || close != open + 1) w.put(',');
   const std::size_t piece = w.size();
   bool is_new = true;
   std::size_t key_end = 0;
   {
-    const at_place here{w, name, index};
-    is_new = write_key(piece);
+    const at_place here{w, a.name, a.index};
+    is_new = write_new_key(w, a);
     key_end = w.size() - 1;
     v.write(w, v);
   }
-  const std::size_t gone =
-      is_new ? 0 : erase_older(w, open, piece - 1, {w.begin + piece, key_end - piece}, undo.problems());
-  close -= gone;
-  const std::size_t tail_end = undo.size() - gone;
-  const std::size_t comma = close == open + 1 ? 0 : 1;
-  char* const middle = w.begin + tail_end + (1 - comma);
-  const std::size_t length = static_cast<std::size_t>(w.cursor - middle);
-  if (comma == 0) {
-    std::memmove(w.begin + tail_end, middle, length);
-    --w.cursor;
-  }
-  rotate(w.begin + close, w.begin + tail_end, w.cursor);
+  std::size_t gone = 0;
+  if (!is_new)
+    gone = erase_older(w, open, direct ? piece : piece - 1, {w.begin + piece, key_end - piece}, undo.problems());
+  w.reserve(rollback::most);
+  if (direct) undo.put_tail();
+  else settle(w, open, close - gone, undo.tail());
   undo.complete();
-  return close + length;
+  return w.size() - undo.tail();
 }
 
 // The same for a key of the user's, noted in `keys`.
 inline std::size_t insert(writer& w, std::size_t open, std::size_t close, key_set& keys, text key, const erased& v) {
-  if (!keys.complete) complete_keys(keys, {w.begin + open, close + 1 - open});
-  const auto write_key = [&w, &keys, key](std::size_t at) {
-    const bool good = w.write_key(key);
-    return keys.insert(hash({w.begin + at, w.size() - 1 - at})) && good;
-  };
-  return insert(w, open, close, key.null() ? "" : key.view(), write_key, v);
+  return insert(w, open, close, {key.null() ? "" : key.view(), 0, {}, key, &keys, false}, v);
 }
 
 // --- how each kind of value is written
@@ -1888,7 +1946,9 @@ inline std::size_t insert(writer& w, std::size_t open, std::size_t close, key_se
 inline erased with_bits(void (*write)(writer&, const erased&), std::uint64_t bits) noexcept {
   erased e;
   e.write = write;
+  e.held.range = {nullptr, 0};
   e.held.bits = bits;
+  e.leaf = true;
   return e;
 }
 
@@ -1942,7 +2002,11 @@ inline void write_text(writer& w, const erased& e) {
   w.write_text(data != nullptr ? text{std::string_view{data, e.held.range.size}} : text{data});
 }
 
-inline erased erase_text(text s) noexcept { return with_range(&write_text, s.view().data(), s.view().size()); }
+inline erased erase_text(text s) noexcept {
+  erased e = with_range(&write_text, s.view().data(), s.view().size());
+  e.leaf = true;
+  return e;
+}
 
 OUTBOUND_COLD_ inline void refuse_depth(writer& w, unsigned depth) {
   w.report(defect::too_deep,
@@ -2542,8 +2606,7 @@ array array::of(Ts&&... elements) {
 
 inline void array::insert(const detail::erased& v) {
   if (out_.size() == 0) out_.append("[]");
-  detail::insert(
-      out_, 0, out_.size() - 1, {}, [](std::size_t) { return true; }, v, count_);
+  detail::insert(out_, 0, out_.size() - 1, {{}, count_}, v);
   ++count_;
   out_.release();
 }
@@ -2732,20 +2795,20 @@ inline std::vector<problem> message::problems() const {
   return all;
 }
 
-inline message::message(std::string_view path, const user& subject) : path_{path} {
+inline message::message(std::string_view path, const user& subject) : path_{path}, fields_{detail::api::user_id.bit} {
   const id v = subject.view();
-  out_.append("{}");
-  set(detail::api::user_id, detail::with_range(&detail::write_user_id, &v, 1));
+  const detail::at_place here{out_, detail::api::user_id.name()};
+  out_.put('{');
+  out_.append(detail::api::user_id.fragment);
+  detail::write_user_id(out_, detail::with_range(nullptr, &v, 1));
+  out_.put('}');
 }
 
 inline void message::set(const detail::field& f, const detail::erased& v) {
-  const auto write_key = [this, &f](std::size_t) {
-    out_.append(f.fragment);
-    return (fields_ & f.bit) == 0;
-  };
-  detail::insert(out_, 0, out_.size() - 1, f.name(), write_key, v);
+  const bool repeated = (fields_ & f.bit) != 0;
+  detail::insert(out_, 0, out_.size() - 1, {f.name(), 0, f.fragment, "", nullptr, repeated}, v);
   out_.release();
-  if ((fields_ & f.bit) != 0) locate();
+  if (repeated) locate();
   fields_ |= f.bit;
 }
 
@@ -2988,9 +3051,8 @@ inline result<void> batch::add(const message& m, std::string_view batch_path) {
     return refuse(
         {{defect::too_large, "",
           "the batch would be " + detail::plural(size, "byte") + " long; the limit is " + std::to_string(limit())}});
-  detail::insert(
-      out_, 0, out_.size() - 1, {}, [](std::size_t) { return true; },
-      detail::with_range(&detail::write_raw, m.body().data(), m.body().size()));
+  detail::insert(out_, 0, out_.size() - 1, {{}, count_},
+                 detail::with_range(&detail::write_raw, m.body().data(), m.body().size()));
   out_.release();
   out_.problems.clear();
   path_ = batch_path;

@@ -8,16 +8,21 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace test {
 
+// The suite is also built without exceptions.
+[[noreturn]] inline void give_up(const std::string& why) {
+  std::fprintf(stderr, "%s\n", why.c_str());
+  std::abort();
+}
+
 inline std::string read_file(const std::filesystem::path& path) {
   std::ifstream in{path, std::ios::binary};
-  if (!in) throw std::runtime_error{"cannot read " + path.string()};
+  if (!in) give_up("cannot read " + path.string());
   return {std::istreambuf_iterator<char>{in}, {}};
 }
 
@@ -26,7 +31,7 @@ using row = std::vector<std::string>;
 // The rows of a TSV file in tests/data, without comments; every cell as it stands.
 inline std::vector<row> read_tsv(const char* name) {
   const char* const folder = std::getenv("OUTBOUND_TEST_DATA");
-  if (folder == nullptr) throw std::runtime_error{"OUTBOUND_TEST_DATA is not set: run the tests by `meson test`"};
+  if (folder == nullptr) give_up("OUTBOUND_TEST_DATA is not set: run the tests by `meson test`");
   std::vector<row> rows;
   const std::string all = read_file(std::filesystem::path{folder} / name);
   for (std::size_t at = 0; at < all.size();) {
@@ -42,7 +47,7 @@ inline std::vector<row> read_tsv(const char* name) {
     cells.push_back(line.substr(from));
     rows.push_back(cells);
   }
-  if (rows.empty()) throw std::runtime_error{std::string{"no rows in "} + name};
+  if (rows.empty()) give_up(std::string{"no rows in "} + name);
   return rows;
 }
 
