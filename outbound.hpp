@@ -165,9 +165,12 @@ class client;
 namespace detail {
 struct writer;
 struct erased;
-struct in_place;
 struct field;
 class fields;
+template <class T>
+void write_made_object(writer& w, const erased& e);
+template <class T>
+void write_spliced(writer& w, const erased& e);
 error invalid_message(std::vector<problem> problems);
 template <class T>
 class list;
@@ -197,7 +200,9 @@ class text {
 
   /// True for a `const char*` that was null.
   bool null() const noexcept { return data_ == nullptr; }
-  std::string_view view() const noexcept { return {data_, size_}; }
+  /// Empty for a null pointer.
+  std::string_view view() const noexcept { return {null() ? "" : data_, size_}; }
+  const char* data() const noexcept { return data_; }
 
  private:
   text(std::string_view s, int) noexcept : data_{s.data() != nullptr ? s.data() : ""}, size_{s.size()} {}
@@ -304,6 +309,14 @@ inline constexpr bool has_text_key = false;
 template <class T>
 inline constexpr bool has_text_key<T, std::void_t<decltype(std::declval<T&>().second)>> =
     is_text<bare<decltype(std::declval<T&>().first)>>;
+// std::map and its like: text as keys, which `at` finds one value for.
+template <class R, class = void>
+inline constexpr bool has_unique_keys = false;
+template <class R>
+inline constexpr bool
+    has_unique_keys<R, std::void_t<decltype(std::declval<R&>().at(std::declval<typename bare<R>::key_type&>()))>> =
+        std::is_same_v<typename bare<R>::key_type, std::string> ||
+        std::is_same_v<typename bare<R>::key_type, std::string_view>;
 // vector<bool> hands out proxies, which differ between standard libraries.
 template <class R, class = void>
 inline constexpr bool is_bool_range = false;
@@ -413,6 +426,8 @@ struct writer {
   std::size_t size() const noexcept { return static_cast<std::size_t>(cursor - begin); }
   std::string_view view(std::size_t from = 0) const noexcept { return {begin + from, size() - from}; }
 
+  static constexpr std::size_t slack = 16;  // bytes that stay free behind what `reserve` made room for: punctuation
+
   void reserve(std::size_t n);
   void put(char c);
   void append(std::string_view s);
@@ -457,10 +472,10 @@ class object {
   /// Complete JSON at any moment; valid until the object changes.
   std::string_view text() const noexcept;
   /// What was wrong with the values; `where` is relative to this object.
-  std::vector<problem> problems() const { return own().problems; }
+  std::vector<problem> problems() const { return extract().problems; }
 
-  // While it is written in place, an object shares its text with what surrounds it: it is copied out, and assigned
-  // member-wise.
+  // While to_outbound writes it straight into what surrounds it, an object shares that text: copies are made of its own
+  // part.
   object(const object& other);
   object(object&& other) noexcept;
   object& operator=(const object& other);
@@ -468,16 +483,23 @@ class object {
   ~object() = default;
 
  private:
-  explicit object(detail::writer&& surrounding);
+  friend class detail::fields;
+  template <class T>
+  friend void detail::write_made_object(detail::writer& w, const detail::erased& e);
+  template <class T>
+  friend void detail::write_spliced(detail::writer& w, const detail::erased& e);
+
+  explicit object(detail::writer& surrounding);
+  detail::writer& out() noexcept { return surrounding_ != nullptr ? *surrounding_ : own_; }
+  const detail::writer& out() const noexcept { return surrounding_ != nullptr ? *surrounding_ : own_; }
+  detail::writer extract() const;
   void assign(const object& other);
   void insert(outbound::text key, const detail::erased& v);
-  detail::writer own() const;
 
-  friend struct detail::in_place;
-  friend class detail::fields;
-  detail::writer out_{};
+  detail::writer own_{};
+  detail::writer* surrounding_{};
+  std::size_t open_{};  // where the object begins in what surrounds it
   detail::key_set keys_{};
-  std::size_t open_{};  // where the object begins; more than 0 while it is written in place, inside another text
 };
 
 /// An owned JSON array. It has no initializer-list constructor: `array{a}` would mean different things to different
@@ -496,7 +518,9 @@ class array {
   std::vector<problem> problems() const { return out_.problems; }
 
  private:
-  friend struct detail::in_place;
+  template <class T>
+  friend void detail::write_spliced(detail::writer& w, const detail::erased& e);
+  const detail::writer& out() const noexcept { return out_; }
   void insert(const detail::erased& v);
 
   detail::writer out_{};
@@ -1020,18 +1044,25 @@ inline constexpr std::uint64_t high_bits = 0x80 * every_byte;
 
 constexpr std::size_t npos = std::string_view::npos;
 
+inline bool is_continuation(const char* p) noexcept { return (byte_at(p) & 0xC0) == 0x80; }
+
 // Where the first ill-formed byte of s is, or npos.
 inline std::size_t utf8_error(std::string_view s) noexcept {
   const char* p = s.data();
   const char* const end = p + s.size();
   while (p != end) {
-    if (end - p >= 8 && (load8(p) & high_bits) == 0) {
-      p += 8;
-      continue;
+    const unsigned lead = byte_at(p);
+    if (lead < 0x80) {
+      p += end - p >= 8 && (load8(p) & high_bits) == 0 ? 8 : 1;
+    } else if (lead >= 0xC2 && lead < 0xE0 && end - p >= 2 && is_continuation(p + 1)) {
+      p += 2;
+    } else if (lead > 0xE0 && lead < 0xED && end - p >= 3 && is_continuation(p + 1) && is_continuation(p + 2)) {
+      p += 3;  // the ends of the range have narrower second bytes
+    } else {
+      const utf8_step step = utf8_next(p, end);
+      if (!step.well_formed) return static_cast<std::size_t>(p - s.data());
+      p += step.size;
     }
-    const utf8_step step = utf8_next(p, end);
-    if (!step.well_formed) return static_cast<std::size_t>(p - s.data());
-    p += step.size;
   }
   return npos;
 }
@@ -1420,7 +1451,7 @@ inline bool writer::owns(const void* p) const noexcept {
 }
 
 inline void writer::reserve(std::size_t n) {
-  if (static_cast<std::size_t>(limit - cursor) < n) grow(n);
+  if (static_cast<std::size_t>(limit - cursor) < n + slack) grow(n + slack);
 }
 
 inline void writer::put(char c) {
@@ -1621,7 +1652,7 @@ inline bool writer::write_key(text key) {
     report_text(*this, key);
     append("\"\"");
   }
-  put(':');
+  *cursor++ = ':';
   return good;
 }
 
@@ -1835,7 +1866,7 @@ class rollback {
   std::size_t tail() const noexcept { return size_ - close_; }
   std::size_t problems() const noexcept { return problems_; }
   void complete() noexcept { done_ = true; }
-  // Writes what is kept; there must be room.
+  // Writes what is kept, into the slack.
   void put_tail() noexcept {
     *w_.cursor++ = kept_[0];
     if (tail() > 1) *w_.cursor++ = kept_[1];
@@ -1867,29 +1898,38 @@ inline void rotate(char* first, char* middle, char* last) noexcept {
   }
 }
 
-// A key to write: any text, or one that the API defines with its finished bytes.
+// A key that the API defines, with its quotes and its colon, and a bit of its own among the fields of one message.
 struct field {
-  std::string_view fragment;  // `"email":`
+  static constexpr std::size_t room = 24;  // copied as a whole
+  char bytes[room]{};
+  std::size_t size{};
   unsigned bit;
 
-  std::string_view name() const noexcept { return fragment.substr(1, fragment.size() - 3); }
-  std::string_view quoted_name() const noexcept { return fragment.substr(0, fragment.size() - 1); }
+  template <std::size_t n>
+  constexpr field(const char (&quoted)[n], unsigned index) noexcept : size{n - 1}, bit{1U << index} {
+    static_assert(n <= room, "a field's name is longer than `room`");
+    for (std::size_t i = 0; i + 1 < n; ++i) bytes[i] = quoted[i];
+  }
+  constexpr std::string_view name() const noexcept { return {bytes + 1, size - 3}; }
+  constexpr std::string_view quoted_name() const noexcept { return {bytes, size - 1}; }
 };
 
-// What is added to an object or an array: a member with a key of the user's, or of the API's, or an element.
+// What is added to an object or an array: a member with a key of the API's or of the user's, or an element.
 struct addition {
-  std::string_view name;        // for pointers to problems; where its data is null, there is an index instead
-  std::size_t index{};          // of an element
-  std::string_view fragment{};  // a key of the API's, finished
-  text key{""};                 // else a key of the user's
-  key_set* keys{};              // in which it is noted
-  bool repeated{};              // is the API's key there already?
+  const field* known{};
+  text key{""};
+  key_set* keys{};      // in which the user's key is noted; null: it is none
+  std::size_t index{};  // of an element
+  bool repeated{};      // is the known field there already?
 };
 
 // Writes the key, or nothing for an element; true if no member has it yet.
 inline bool write_new_key(writer& w, const addition& a) {
   if (a.keys == nullptr) {
-    w.append(a.fragment);
+    if (a.known == nullptr) return true;
+    w.reserve(field::room);
+    std::memcpy(w.cursor, a.known->bytes, field::room);
+    w.cursor += a.known->size;
     return !a.repeated;
   }
   const std::size_t start = w.size();
@@ -1913,15 +1953,15 @@ inline void settle(writer& w, std::size_t open, std::size_t close, std::size_t t
 inline std::size_t insert(writer& w, std::size_t open, std::size_t close, const addition& a, const erased& v) {
   if (a.keys != nullptr && !a.keys->complete) complete_keys(*a.keys, {w.begin + open, close + 1 - open});
   rollback undo{w, close};
-  const bool direct =
-      v.leaf && undo.tail() <= rollback::most && !w.owns(v.held.range.data) && !w.owns(a.key.view().data());
+  const bool direct = v.leaf && undo.tail() <= rollback::most && !w.owns(v.held.range.data) && !w.owns(a.key.data());
   if (direct) w.cursor = w.begin + close;
   if (!direct || close != open + 1) w.put(',');
   const std::size_t piece = w.size();
   bool is_new = true;
   std::size_t key_end = 0;
   {
-    const at_place here{w, a.name, a.index};
+    const std::string_view name = a.known != nullptr ? a.known->name() : a.key.view();
+    const at_place here{w, a.known != nullptr || a.keys != nullptr ? name : std::string_view{}, a.index};
     is_new = write_new_key(w, a);
     key_end = w.size() - 1;
     v.write(w, v);
@@ -1929,16 +1969,10 @@ inline std::size_t insert(writer& w, std::size_t open, std::size_t close, const 
   std::size_t gone = 0;
   if (!is_new)
     gone = erase_older(w, open, direct ? piece : piece - 1, {w.begin + piece, key_end - piece}, undo.problems());
-  w.reserve(rollback::most);
   if (direct) undo.put_tail();
   else settle(w, open, close - gone, undo.tail());
   undo.complete();
   return w.size() - undo.tail();
-}
-
-// The same for a key of the user's, noted in `keys`.
-inline std::size_t insert(writer& w, std::size_t open, std::size_t close, key_set& keys, text key, const erased& v) {
-  return insert(w, open, close, {key.null() ? "" : key.view(), 0, {}, key, &keys, false}, v);
 }
 
 // --- how each kind of value is written
@@ -2003,7 +2037,7 @@ inline void write_text(writer& w, const erased& e) {
 }
 
 inline erased erase_text(text s) noexcept {
-  erased e = with_range(&write_text, s.view().data(), s.view().size());
+  erased e = with_range(&write_text, s.data(), s.view().size());
   e.leaf = true;
   return e;
 }
@@ -2030,22 +2064,21 @@ class deeper {
   writer& w_;
 };
 
-// An object that is written at the end, member by member.
+// An object that is written at the end, member by member. Without `keys`, those of the members are known to differ.
 class open_object {
  public:
-  explicit open_object(writer& w) : w_{w}, open_{w.size()}, here_{w, ""} { w.put('{'); }
+  open_object(writer& w, key_set* keys) : w_{w}, keys_{keys}, open_{w.size()}, here_{w, ""} { w.put('{'); }
 
   void add(text key, const erased& v) {
     const std::size_t mark = w_.problems.size();
     if (w_.size() != open_ + 1) w_.put(',');
     const std::size_t piece = w_.size();
-    here_.move_to(key.null() ? "" : key.view());
-    const bool good = w_.write_key(key);
-    const std::string_view written{w_.begin + piece, w_.size() - 1 - piece};
-    const bool is_new = keys_.insert(hash(written)) && good;
-    const std::size_t key_size = written.size();
+    here_.move_to(key.view());
+    bool is_new = w_.write_key(key);
+    const std::size_t size = w_.size() - 1 - piece;
+    if (keys_ != nullptr && !keys_->insert(hash({w_.begin + piece, size}))) is_new = false;
     v.write(w_, v);
-    if (!is_new) replace(piece, key_size, mark);
+    if (!is_new) replace(piece, size, mark);
   }
   void close() { w_.put('}'); }
 
@@ -2058,20 +2091,35 @@ class open_object {
   }
 
   writer& w_;
+  key_set* keys_;
   std::size_t open_;
   at_place here_;
-  key_set keys_{};
 };
+
+// Few keys are compared by pairs: most differ in length.
+inline bool all_differ(const member* first, std::size_t n) noexcept {
+  constexpr std::size_t few = 8;
+  if (n > few) return false;
+  for (std::size_t i = 1; i < n; ++i)
+    for (std::size_t j = 0; j < i; ++j)
+      if (first[i].key().view() == first[j].key().view()) return false;
+  return true;
+}
 
 inline erased erase_members(std::initializer_list<member> members) noexcept {
   return with_range(
       [](writer& w, const erased& e) {
         const deeper level{w};
         if (!level) return;
-        open_object out{w};
         const member* const first = static_cast<const member*>(e.held.range.data);
-        for (const member* m = first; m != first + e.held.range.size; ++m) out.add(m->key(), m->erased());
-        out.close();
+        const auto write = [&](key_set* keys) {
+          open_object out{w, keys};
+          for (const member* m = first; m != first + e.held.range.size; ++m) out.add(m->key(), m->erased());
+          out.close();
+        };
+        if (all_differ(first, e.held.range.size)) return write(nullptr);
+        key_set keys;
+        write(&keys);
       },
       members.begin(), members.size());
 }
@@ -2112,7 +2160,8 @@ void write_range(writer& w, const erased& e) {
   const deeper level{w};
   if (!level) return;
   if constexpr (has_text_key<item_of<R>>) {
-    open_object out{w};
+    key_set keys;
+    open_object out{w, has_unique_keys<R> ? nullptr : &keys};
     for (auto&& item : range) out.add(item.first, erase(item.second));
     out.close();
   } else {
@@ -2139,21 +2188,6 @@ inline void splice(writer& w, std::string_view text, const writer& from) {
   if (!from.problems.empty()) adopt_problems(w, from.problems);
 }
 
-// An object written by the user's to_outbound straight into what surrounds it.
-struct in_place {
-  writer& surrounding;
-  object written;
-
-  explicit in_place(writer& w)
-      : surrounding{w}, written{(w.reserve(2), std::move(w))} {}  // nothing throws once w has moved
-  in_place(const in_place&) = delete;
-  in_place& operator=(const in_place&) = delete;
-  ~in_place() { surrounding.swap(written.out_); }
-
-  static const writer& out(const object& o) noexcept { return o.out_; }
-  static const writer& out(const array& a) noexcept { return a.out_; }
-};
-
 template <class T, class = void>
 inline constexpr bool makes_object = false;
 template <class T>
@@ -2170,8 +2204,8 @@ template <class T>
 void write_made_object(writer& w, const erased& e) {
   const deeper level{w};
   if (!level) return;
-  in_place made{w};
-  to_outbound(made.written, *static_cast<const T*>(e.held.range.data));
+  object made{w};
+  to_outbound(made, *static_cast<const T*>(e.held.range.data));
 }
 
 template <class T>
@@ -2184,7 +2218,7 @@ void write_made_value(writer& w, const erased& e) {
 template <class T>
 void write_spliced(writer& w, const erased& e) {
   const T& from = *static_cast<const T*>(e.held.range.data);
-  splice(w, from.text().substr(0, e.held.range.size), in_place::out(from));
+  splice(w, from.text().substr(0, e.held.range.size), from.out());
 }
 
 // --- JSON that exists already
@@ -2487,47 +2521,44 @@ erased erase_list(const U& items) {
 // twice.
 class fields {
  public:
-  explicit fields(object& o) : object_{o}, direct_{o.text().size() == 2}, start_{0} {
+  explicit fields(object& o) : object_{o}, out_{o.out()}, direct_{o.text().size() == 2} {
     if (!direct_) return;
-    if (o.out_.size() == 0) o.out_.append("{}");
-    --o.out_.cursor;
-    start_ = o.out_.size();
+    if (out_.size() == 0) out_.append("{}");
+    start_ = --out_.cursor - out_.begin;
   }
   fields(const fields&) = delete;
   fields& operator=(const fields&) = delete;
   ~fields() {
-    if (!direct_) return;  // done, or never begun; else an exception passes
-    object_.out_.cursor = object_.out_.begin + start_;
-    *object_.out_.cursor++ = '}';
+    if (!direct_) return;  // finished, or never begun; else an exception passes
+    out_.cursor = out_.begin + start_;
+    *out_.cursor++ = '}';
   }
 
   template <std::size_t size, class T>
   void add(const char (&fragment)[size], const T& v) {
-    add(std::string_view{fragment, size - 1}, erase(v));
+    const std::string_view name{fragment + 2, size - 5};
+    if (!direct_) return object_.insert(name, erase(v));
+    out_.reserve(size);
+    const bool first = out_.cursor == out_.begin + start_;
+    std::memcpy(out_.cursor - first, fragment, size - 1);
+    out_.cursor += size - 1 - first;
+    out_.begin[start_ - 1] = '{';
+    const at_place here{out_, name};
+    const erased held = erase(v);
+    held.write(out_, held);
   }
   void finish() {
     if (!direct_) return;
-    object_.out_.put('}');
+    out_.put('}');
     object_.keys_.complete = false;
     direct_ = false;
   }
 
  private:
-  void add(std::string_view fragment, const erased& v) {
-    const std::string_view name = fragment.substr(2, fragment.size() - 4);
-    if (!direct_) {
-      object_.insert(name, v);
-      return;
-    }
-    writer& w = object_.out_;
-    w.append(w.size() == start_ ? fragment.substr(1) : fragment);
-    const at_place here{w, name};
-    v.write(w, v);
-  }
-
   object& object_;
-  bool direct_;  // the closing brace is off
-  std::size_t start_;
+  writer& out_;
+  std::ptrdiff_t start_{};  // behind the opening brace
+  bool direct_;             // the closing brace is off
 };
 
 }  // namespace detail
@@ -2536,11 +2567,11 @@ class fields {
 
 inline object::object(std::initializer_list<member> members) {
   for (const member& m : members) insert(m.key(), m.erased());
-  out_.release();
+  own_.release();
 }
 
-inline object::object(detail::writer&& surrounding) : out_{std::move(surrounding)}, open_{out_.size()} {
-  out_.append("{}");
+inline object::object(detail::writer& surrounding) : surrounding_{&surrounding}, open_{surrounding.size()} {
+  surrounding.append("{}");
 }
 
 inline object::object(const object& other) { assign(other); }
@@ -2553,47 +2584,49 @@ inline object& object::operator=(const object& other) {
 }
 
 inline object& object::operator=(object&& other) noexcept {
-  if (open_ != 0 || other.open_ != 0) return *this = other;
-  out_.swap(other.out_);
+  if (surrounding_ != nullptr || other.surrounding_ != nullptr) return *this = other;
+  own_.swap(other.own_);
   std::swap(keys_, other.keys_);
   return *this;
 }
 
-// Its own text and problems, also while it is written in place.
-inline detail::writer object::own() const {
-  if (open_ == 0) return out_;
-  detail::writer out;
-  out.append(text());
-  out.deepest = out_.deepest - out_.depth + 1;
-  const std::string here = out_.where();
-  for (const problem& p : out_.problems)
-    if (detail::begins_with(p.where, here)) out.problems.push_back({p.what, p.where.substr(here.size()), p.why});
-  return out;
+// Its own text and problems, also while it is part of another.
+inline detail::writer object::extract() const {
+  if (surrounding_ == nullptr) return own_;
+  detail::writer part;
+  part.append(text());
+  part.deepest = surrounding_->deepest - surrounding_->depth + 1;
+  const std::string here = surrounding_->where();
+  for (const problem& p : surrounding_->problems)
+    if (detail::begins_with(p.where, here)) part.problems.push_back({p.what, p.where.substr(here.size()), p.why});
+  return part;
 }
 
 // Becomes a copy of `other`; what surrounds this object stays.
 inline void object::assign(const object& other) {
-  detail::writer copy = other.own();
+  detail::writer copy = other.extract();
   keys_.complete = false;
-  if (open_ == 0) return out_.swap(copy);
-  out_.cursor = out_.begin + open_;
-  detail::forget_problems(out_.problems, out_.problems.size(), out_.where());
-  out_.append(copy.size() == 0 ? "{}" : copy.view());
-  detail::adopt_problems(out_, copy.problems);
+  if (surrounding_ == nullptr) return own_.swap(copy);
+  detail::writer& w = *surrounding_;
+  w.cursor = w.begin + open_;
+  detail::forget_problems(w.problems, w.problems.size(), w.where());
+  w.append(copy.size() == 0 ? "{}" : copy.view());
+  detail::adopt_problems(w, copy.problems);
 }
 
 inline std::string_view object::text() const noexcept {
-  return out_.size() == 0 ? std::string_view{"{}"} : out_.view(open_);
+  return out().size() == 0 ? std::string_view{"{}"} : out().view(open_);
 }
 
 inline void object::insert(outbound::text key, const detail::erased& v) {
-  if (out_.size() == 0) out_.append("{}");
-  detail::insert(out_, open_, out_.size() - 1, keys_, key, v);
+  detail::writer& w = out();
+  if (w.size() == 0) w.append("{}");
+  detail::insert(w, open_, w.size() - 1, {nullptr, key, &keys_}, v);
 }
 
 inline object& object::set(outbound::text key, const value& v) & {
   insert(key, v.erased());
-  if (open_ == 0) out_.release();
+  if (surrounding_ == nullptr) own_.release();
   return *this;
 }
 
@@ -2606,7 +2639,7 @@ array array::of(Ts&&... elements) {
 
 inline void array::insert(const detail::erased& v) {
   if (out_.size() == 0) out_.append("[]");
-  detail::insert(out_, 0, out_.size() - 1, {{}, count_}, v);
+  detail::insert(out_, 0, out_.size() - 1, {nullptr, "", nullptr, count_}, v);
   ++count_;
   out_.release();
 }
@@ -2624,24 +2657,24 @@ namespace detail {
 
 // What the API calls things. A field has a bit of its own among the fields of one message.
 namespace api {
-inline constexpr field user_id{"\"user_id\":", 1U << 0};
-inline constexpr field first_name{"\"first_name\":", 1U << 1};
-inline constexpr field last_name{"\"last_name\":", 1U << 2};
-inline constexpr field email{"\"email\":", 1U << 3};
-inline constexpr field phone_number{"\"phone_number\":", 1U << 4};
-inline constexpr field apns{"\"apns\":", 1U << 5};
-inline constexpr field gcm{"\"gcm\":", 1U << 6};
-inline constexpr field attributes{"\"attributes\":", 1U << 7};
-inline constexpr field timezone{"\"timezone\":", 1U << 8};
-inline constexpr field group_id{"\"group_id\":", 1U << 9};
-inline constexpr field group_attributes{"\"group_attributes\":", 1U << 10};
-inline constexpr field previous_id{"\"previous_id\":", 1U << 11};
-inline constexpr field event{"\"event\":", 1U << 12};
-inline constexpr field properties{"\"properties\":", 1U << 13};
-inline constexpr field timestamp{"\"timestamp\":", 1U << 14};
-inline constexpr field token{"\"token\":", 1U << 15};
-inline constexpr field all{"\"all\":", 1U << 16};
-inline constexpr field campaign_ids{"\"campaign_ids\":", 1U << 17};
+inline constexpr field user_id{"\"user_id\":", 0};
+inline constexpr field first_name{"\"first_name\":", 1};
+inline constexpr field last_name{"\"last_name\":", 2};
+inline constexpr field email{"\"email\":", 3};
+inline constexpr field phone_number{"\"phone_number\":", 4};
+inline constexpr field apns{"\"apns\":", 5};
+inline constexpr field gcm{"\"gcm\":", 6};
+inline constexpr field attributes{"\"attributes\":", 7};
+inline constexpr field timezone{"\"timezone\":", 8};
+inline constexpr field group_id{"\"group_id\":", 9};
+inline constexpr field group_attributes{"\"group_attributes\":", 10};
+inline constexpr field previous_id{"\"previous_id\":", 11};
+inline constexpr field event{"\"event\":", 12};
+inline constexpr field properties{"\"properties\":", 13};
+inline constexpr field timestamp{"\"timestamp\":", 14};
+inline constexpr field token{"\"token\":", 15};
+inline constexpr field all{"\"all\":", 16};
+inline constexpr field campaign_ids{"\"campaign_ids\":", 17};
 
 inline constexpr std::string_view identify_path = "/v2/identify";
 inline constexpr std::string_view track_path = "/v2/track";
@@ -2697,7 +2730,7 @@ struct single_member {
 inline void write_single_member(writer& w, const erased& e) {
   const single_member& m = *static_cast<const single_member*>(e.held.range.data);
   const deeper level{w};
-  open_object out{w};
+  open_object out{w, nullptr};
   out.add(m.key, m.v);
   out.close();
 }
@@ -2799,14 +2832,14 @@ inline message::message(std::string_view path, const user& subject) : path_{path
   const id v = subject.view();
   const detail::at_place here{out_, detail::api::user_id.name()};
   out_.put('{');
-  out_.append(detail::api::user_id.fragment);
+  out_.append({detail::api::user_id.bytes, detail::api::user_id.size});
   detail::write_user_id(out_, detail::with_range(nullptr, &v, 1));
   out_.put('}');
 }
 
 inline void message::set(const detail::field& f, const detail::erased& v) {
   const bool repeated = (fields_ & f.bit) != 0;
-  detail::insert(out_, 0, out_.size() - 1, {f.name(), 0, f.fragment, "", nullptr, repeated}, v);
+  detail::insert(out_, 0, out_.size() - 1, {&f, "", nullptr, 0, repeated}, v);
   out_.release();
   if (repeated) locate();
   fields_ |= f.bit;
@@ -2838,7 +2871,7 @@ inline void message::merge(const detail::field& f, text key, const detail::erase
   {
     const detail::at_place here{out_, f.name()};
     const detail::deeper level{out_};
-    close_ = detail::insert(out_, open_, close_, keys_, key, v);
+    close_ = detail::insert(out_, open_, close_, {nullptr, key, &keys_}, v);
   }
   out_.release();
 }
@@ -2848,7 +2881,7 @@ inline void message::merge(const detail::field& f, const detail::erased& all) {
   if (open_ == 0) {
     const std::size_t before = out_.size();
     set(f, all);
-    open_ = before + f.fragment.size();
+    open_ = before + f.size;
     close_ = out_.size() - 2;
     keys_.complete = false;
     return;
@@ -3051,7 +3084,7 @@ inline result<void> batch::add(const message& m, std::string_view batch_path) {
     return refuse(
         {{defect::too_large, "",
           "the batch would be " + detail::plural(size, "byte") + " long; the limit is " + std::to_string(limit())}});
-  detail::insert(out_, 0, out_.size() - 1, {{}, count_},
+  detail::insert(out_, 0, out_.size() - 1, {nullptr, "", nullptr, count_},
                  detail::with_range(&detail::write_raw, m.body().data(), m.body().size()));
   out_.release();
   out_.problems.clear();
