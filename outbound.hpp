@@ -1765,7 +1765,7 @@ inline std::uint32_t hash(std::string_view s) noexcept {
   std::size_t i = 0;
   for (; s.size() - i >= 8; i += 8) mix(load8(s.data() + i));
   if (i != s.size()) mix(s.size() > 8 ? load8(s.data() + s.size() - 8) : load_few(s.data(), s.size()));
-  return static_cast<std::uint32_t>(h) | 1;  // 0 is a free slot
+  return static_cast<std::uint32_t>(h * odd >> 32) | 1;  // the upper half depends on every bit; 0 is a free slot
 }
 
 inline void key_set::clear() noexcept {
