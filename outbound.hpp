@@ -171,6 +171,8 @@ template <class T>
 void write_made_object(writer& w, const erased& e);
 template <class T>
 void write_spliced(writer& w, const erased& e);
+template <class T>
+erased erase_spliced(const T& v) noexcept;
 error invalid_message(std::vector<problem> problems);
 template <class T>
 class list;
@@ -263,7 +265,8 @@ struct erased {
   };
   void (*write)(writer&, const erased&){};
   payload held{};
-  bool leaf{};  // a number or a text: nothing of the user's is called to write it
+  unsigned levels{};  // of an object or an array that is spliced
+  bool leaf{};        // a number or a text: nothing of the user's is called to write it
 };
 
 template <class T>
@@ -434,7 +437,7 @@ struct writer {
   bool quote(std::string_view s);
   bool write_key(text key);
   void write_text(text s);
-  void report(defect what, std::string why);
+  void report(defect what, std::initializer_list<std::string_view> why);
   std::string where() const;
   bool owns(const void* p) const noexcept;  // is it in the text that is being written?
 
@@ -488,6 +491,8 @@ class object {
   friend void detail::write_made_object(detail::writer& w, const detail::erased& e);
   template <class T>
   friend void detail::write_spliced(detail::writer& w, const detail::erased& e);
+  template <class T>
+  friend detail::erased detail::erase_spliced(const T& v) noexcept;
 
   explicit object(detail::writer& surrounding);
   detail::writer& out() noexcept { return surrounding_ != nullptr ? *surrounding_ : own_; }
@@ -520,6 +525,8 @@ class array {
  private:
   template <class T>
   friend void detail::write_spliced(detail::writer& w, const detail::erased& e);
+  template <class T>
+  friend detail::erased detail::erase_spliced(const T& v) noexcept;
   const detail::writer& out() const noexcept { return out_; }
   void insert(const detail::erased& v);
 
@@ -1167,6 +1174,23 @@ inline char* put_unsigned(char* out, std::uint64_t n) noexcept {
   return out + digits;
 }
 
+// A number inside a sentence.
+class digits_of {
+ public:
+  explicit digits_of(std::uint64_t n) noexcept : size_{static_cast<std::size_t>(put_unsigned(text_, n) - text_)} {}
+  operator std::string_view() const noexcept { return {text_, size_}; }
+
+ private:
+  char text_[max_integer];
+  std::size_t size_;
+};
+
+OUTBOUND_COLD_ inline std::string join(std::initializer_list<std::string_view> parts) {
+  std::string out;
+  for (const std::string_view part : parts) out += part;
+  return out;
+}
+
 // A number as an integer of decimal digits times a power of ten.
 struct decimal {
   std::uint64_t digits;
@@ -1595,14 +1619,14 @@ OUTBOUND_COLD_ inline std::string writer::where() const {
   std::string out;
   for (const place* p = here; p != nullptr; p = p->parent) {
     std::string token;
-    append_pointer(token, p->key.data() != nullptr ? p->key : std::to_string(p->index));
+    append_pointer(token, p->key.data() != nullptr ? p->key : std::string_view{digits_of{p->index}});
     out.insert(0, token);
   }
   return out;
 }
 
-OUTBOUND_COLD_ inline void writer::report(defect what, std::string why) {
-  problems.push_back({what, where(), std::move(why)});
+OUTBOUND_COLD_ inline void writer::report(defect what, std::initializer_list<std::string_view> why) {
+  problems.push_back({what, where(), join(why)});
 }
 
 inline bool begins_with(std::string_view s, std::string_view start) noexcept {
@@ -1625,18 +1649,14 @@ OUTBOUND_COLD_ inline void adopt_problems(writer& w, const std::vector<problem>&
   for (std::size_t i = 0; i < size; ++i) w.problems.push_back({part[i].what, where + part[i].where, part[i].why});
 }
 
-inline std::string plural(std::size_t n, const char* noun) {
-  return std::to_string(n) + ' ' + noun + (n == 1 ? "" : "s");
-}
-
 OUTBOUND_COLD_ inline void report_text(writer& w, text s) {
-  if (s.null()) return w.report(defect::null_pointer, "is a null pointer; pass text, or nothing");
+  if (s.null()) return w.report(defect::null_pointer, {"is a null pointer; pass text, or nothing"});
+  constexpr std::string_view hex = "0123456789ABCDEF";
   const std::size_t at = utf8_error(s.view());
-  constexpr char hex[] = "0123456789ABCDEF";
   const unsigned c = byte_at(s.view().data() + at);
-  w.report(defect::invalid_utf8, "is not UTF-8: byte " + std::to_string(at) + " of " + std::to_string(s.view().size()) +
-                                     " is 0x" + hex[c >> 4] + hex[c & 15] +
-                                     "; outbound::repaired makes a copy that is");
+  w.report(defect::invalid_utf8,
+           {"is not UTF-8: byte ", digits_of{at}, " of ", digits_of{s.view().size()}, " is 0x", hex.substr(c >> 4, 1),
+            hex.substr(c & 15, 1), "; outbound::repaired makes a copy that is"});
 }
 
 inline void writer::write_text(text s) {
@@ -2015,7 +2035,7 @@ inline void write_binary(writer& w, const binary& b, bool negative) {
 }
 
 OUTBOUND_COLD_ inline void refuse_number(writer& w) {
-  w.report(defect::not_finite, "is NaN or infinite, which JSON cannot say; leave it out or send null");
+  w.report(defect::not_finite, {"is NaN or infinite, which JSON cannot say; leave it out or send null"});
   w.append("null");
 }
 
@@ -2043,8 +2063,7 @@ inline erased erase_text(text s) noexcept {
 }
 
 OUTBOUND_COLD_ inline void refuse_depth(writer& w, unsigned depth) {
-  w.report(defect::too_deep,
-           "is nested " + plural(depth, "level") + " deep; the limit is " + std::to_string(max_depth));
+  w.report(defect::too_deep, {"is ", digits_of{depth}, " levels deep; the limit is ", digits_of{max_depth}});
   w.append("null");
 }
 
@@ -2178,16 +2197,6 @@ void write_range(writer& w, const erased& e) {
   }
 }
 
-// JSON that an object or an array holds, with its problems. It may be the one that is being written; `text` is what it
-// was before.
-inline void splice(writer& w, std::string_view text, const writer& from) {
-  const unsigned depth = w.depth + from.deepest;
-  if (depth > w.deepest) w.deepest = depth;
-  if (depth > max_depth) return refuse_depth(w, depth);
-  w.append(text);
-  if (!from.problems.empty()) adopt_problems(w, from.problems);
-}
-
 template <class T, class = void>
 inline constexpr bool makes_object = false;
 template <class T>
@@ -2215,10 +2224,22 @@ void write_made_value(writer& w, const erased& e) {
   v.write(w, v);
 }
 
+// What an object or an array held when the call began, with its problems: it may be the one that is being written.
 template <class T>
 void write_spliced(writer& w, const erased& e) {
   const T& from = *static_cast<const T*>(e.held.range.data);
-  splice(w, from.text().substr(0, e.held.range.size), from.out());
+  const unsigned depth = w.depth + e.levels;
+  if (depth > w.deepest) w.deepest = depth;
+  if (depth > max_depth) return refuse_depth(w, depth);
+  w.append(from.text().substr(0, e.held.range.size));
+  if (!from.out().problems.empty()) adopt_problems(w, from.out().problems);
+}
+
+template <class T>
+erased erase_spliced(const T& v) noexcept {
+  erased e = with_range(&write_spliced<T>, &v, v.text().size());
+  e.levels = v.out().deepest - v.out().depth + 1;
+  return e;
 }
 
 // --- JSON that exists already
@@ -2384,8 +2405,8 @@ OUTBOUND_NOINLINE_ inline bool accept_json(writer& w, const json& v) {
   json_checker check{v.text()};
   if (check.run()) return true;
   w.report(check.too_deep() ? defect::too_deep : defect::invalid_json,
-           "is not one JSON value: at byte " + std::to_string(check.offset()) + " of " +
-               std::to_string(v.text().size()) + ", " + check.why());
+           {"is not one JSON value: at byte ", digits_of{check.offset()}, " of ", digits_of{v.text().size()}, ", ",
+            check.why()});
   return false;
 }
 
@@ -2457,8 +2478,7 @@ erased erase(T& v) {
   else if constexpr (std::is_same_v<U, double>) return with_bits(&write_double, float_bits<std::uint64_t>(v));
   else if constexpr (std::is_same_v<U, float>) return with_bits(&write_float, float_bits<std::uint32_t>(v));
   else if constexpr (std::is_enum_v<U> && !std::is_same_v<U, std::byte>) return erase_enum(v);
-  else if constexpr (std::is_same_v<U, object> || std::is_same_v<U, array>)
-    return with_range(&write_spliced<U>, &v, v.text().size());
+  else if constexpr (std::is_same_v<U, object> || std::is_same_v<U, array>) return erase_spliced(v);
   else if constexpr (std::is_same_v<U, id>) return with_range(&write_id, &v, 1);
   else if constexpr (std::is_same_v<U, json>) return with_range(&write_json, &v, 1);
   else if constexpr (is_time_point<U>) return with_bits(&write_signed, bits_of(unix_seconds(v.time_since_epoch())));
@@ -2694,7 +2714,7 @@ inline constexpr char user_key_separator = '\xFF';                              
 
 inline void write_required(writer& w, const erased& e) {
   if (e.held.range.data == nullptr || e.held.range.size != 0) return write_text(w, e);
-  w.report(defect::missing, "is required, and is empty");
+  w.report(defect::missing, {"is required, and is empty"});
   w.append("null");
 }
 
@@ -2717,7 +2737,7 @@ inline void write_user_id(writer& w, const erased& e) {
   const std::uint64_t size = v.kind_ == id::kind::negative ? 0 - v.number_ : v.number_;
   if (size <= max_exact_integer) return write_id(w, e);
   w.report(defect::out_of_range,
-           "is beyond +-(2^53 - 1), where receivers that read numbers as doubles merge users; send it as text");
+           {"is beyond +-(2^53 - 1), where receivers that read numbers as doubles merge users; send it as text"});
   w.append("null");
 }
 
@@ -2774,19 +2794,19 @@ inline std::size_t count_code_points(std::string_view s) noexcept {
   return n;
 }
 
-inline void find_warnings(std::string_view body, const std::string& where, std::vector<problem>& out) {
-  for (const field& f : {api::user_id, api::previous_id}) {
-    const std::string_view v = find_member(body, f.quoted_name());
-    if (is_placeholder(v))
-      out.push_back({defect::placeholder, where + '/' + std::string{f.name()},
-                     "is " + std::string{v} + ", which looks like an id that was never set"});
+inline void find_warnings(std::string_view body, std::string_view where, std::vector<problem>& out) {
+  for (const field* f : {&api::user_id, &api::previous_id}) {
+    const std::string_view v = find_member(body, f->quoted_name());
+    if (!is_placeholder(v)) continue;
+    out.push_back({defect::placeholder, join({where, "/", f->name()}),
+                   join({"is ", v, ", which looks like an id that was never set"})});
   }
   const std::string_view event = find_member(body, api::event.quoted_name());
   const std::size_t length = event.size() > max_event_name ? count_code_points(unquoted(event)) : 0;
-  if (length > max_event_name)
-    out.push_back({defect::too_long, where + '/' + std::string{api::event.name()},
-                   "has " + plural(length, "code point") + "; more than " + std::to_string(max_event_name) +
-                       " are most likely not a name"});
+  if (length <= max_event_name) return;
+  out.push_back({defect::too_long, join({where, "/", api::event.name()}),
+                 join({"has ", digits_of{length}, " code points; more than ", digits_of{max_event_name},
+                       " are most likely not a name"})});
 }
 
 }  // namespace detail
@@ -2809,7 +2829,7 @@ inline std::string message::user_key() const {
 inline std::vector<problem> message::warnings() const {
   std::vector<problem> out;
   detail::each_body(body(), [&out](std::string_view body, std::size_t index) {
-    detail::find_warnings(body, index == detail::npos ? "" : '/' + std::to_string(index), out);
+    detail::find_warnings(body, index == detail::npos ? "" : detail::join({"/", detail::digits_of{index}}), out);
   });
   return out;
 }
@@ -2824,7 +2844,8 @@ inline std::vector<problem> message::problems() const {
   std::vector<problem> all = out_.problems;
   if (out_.size() > limit())
     all.push_back({defect::too_large, "",
-                   "is " + detail::plural(out_.size(), "byte") + " long; the limit is " + std::to_string(limit())});
+                   detail::join({"is ", detail::digits_of{out_.size()}, " bytes long; the limit is ",
+                                 detail::digits_of{limit()}})});
   return all;
 }
 
@@ -2899,7 +2920,7 @@ inline void message::merge(const detail::field& f, const json& all) {
   const detail::at_place here{out_, f.name()};
   if (!detail::accept_json(out_, all)) return;
   if (detail::begins_with(detail::skip_blanks(all.text()), "{")) return merge_text(f, all.text());
-  out_.report(defect::invalid_json, "is not an object");
+  out_.report(defect::invalid_json, {"is JSON, but not an object"});
 }
 
 inline void message::merge_text(const detail::field& f, std::string_view object_text) {
@@ -3048,7 +3069,7 @@ inline message user::subscription(std::string_view path, const detail::list<id>&
   m.set(detail::api::campaign_ids, campaigns.items());
   if (detail::find_member(m.body(), detail::api::campaign_ids.quoted_name()).size() > 2) return m;
   const detail::at_place here{m.out_, detail::api::campaign_ids.name()};
-  m.out_.report(defect::missing, "names no campaign; without an argument the call is about all of them");
+  m.out_.report(defect::missing, {"names no campaign; without an argument the call is about all of them"});
   return m;
 }
 
@@ -3065,25 +3086,26 @@ inline message user::unsubscribe(detail::list<id> campaigns) const {
 
 inline batch::batch() : message{{}} {
   out_.append("[]");
-  out_.report(defect::missing, "is a batch without a message; it takes 1 to " + std::to_string(capacity));
+  out_.report(defect::missing, {"is a batch without a message; it takes 1 to ", detail::digits_of{capacity}});
 }
 
 inline result<void> batch::add(const outbound::identify& m) { return add(m, detail::api::identify_batch_path); }
 inline result<void> batch::add(const outbound::track& m) { return add(m, detail::api::track_batch_path); }
 
 inline result<void> batch::add(const message& m, std::string_view batch_path) {
-  const auto refuse = [](std::vector<problem> problems) { return detail::invalid_message(std::move(problems)); };
-  if (!m.valid()) return refuse(m.problems());
+  const auto refuse = [](defect what, std::initializer_list<std::string_view> why) {
+    return detail::invalid_message({{what, "", detail::join(why)}});
+  };
+  if (!m.valid()) return detail::invalid_message(m.problems());
   if (count_ == capacity)
-    return refuse({{defect::too_large, "", "the batch is full: it has " + std::to_string(capacity) + " messages"}});
+    return refuse(defect::too_large,
+                  {"is not added: the batch has ", detail::digits_of{capacity}, " messages, which is the limit"});
   if (count_ != 0 && path_ != batch_path)
-    return refuse(
-        {{defect::out_of_range, "", "the batch is for " + std::string{path_} + ", not " + std::string{batch_path}}});
+    return refuse(defect::out_of_range, {"is not added: the batch is for ", path_, ", not ", batch_path});
   const std::size_t size = out_.size() + m.body().size() + (count_ != 0 ? 1 : 0);
   if (size > limit())
-    return refuse(
-        {{defect::too_large, "",
-          "the batch would be " + detail::plural(size, "byte") + " long; the limit is " + std::to_string(limit())}});
+    return refuse(defect::too_large, {"is not added: the batch would be ", detail::digits_of{size},
+                                      " bytes long; the limit is ", detail::digits_of{limit()}});
   detail::insert(out_, 0, out_.size() - 1, {nullptr, "", nullptr, count_},
                  detail::with_range(&detail::write_raw, m.body().data(), m.body().size()));
   out_.release();
@@ -3165,7 +3187,8 @@ inline std::string one_line(std::string_view s) {
   std::string out = repaired(s.substr(0, most));
   for (char& c : out)
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';
-  return s.size() > most ? out + "..." : out;
+  if (s.size() > most) out += "...";
+  return out;
 }
 
 // What a response says of its error: {"error":{"Message":"...","Code":7}} if that is there, else the body as it is.
@@ -3177,7 +3200,8 @@ inline std::string server_text(std::string_view body) {
   const std::string_view message = begins_with(inner, "{") ? find_member(inner, "\"Message\"") : std::string_view{};
   if (!begins_with(message, "\"")) return one_line(body);
   const std::string_view code = find_member(inner, "\"Code\"");
-  return one_line(unquoted(message)) + (code.empty() ? "" : " (code " + one_line(code) + ')');
+  const std::string shown = one_line(unquoted(message));
+  return code.empty() ? shown : join({shown, " (code ", one_line(code), ")"});
 }
 
 inline errc classify(int status) noexcept {
@@ -3205,9 +3229,9 @@ inline outbound::error invalid_message(std::vector<problem> problems) {
   constexpr std::size_t shown = 8;
   std::string text = describe(errc::invalid_message);
   for (std::size_t i = 0; i < problems.size() && i < shown; ++i)
-    text += (i == 0 ? ": " : "; ") + (problems[i].where.empty() ? "it" : one_line(problems[i].where)) + ' ' +
-            problems[i].why;
-  if (problems.size() > shown) text += "; and " + std::to_string(problems.size() - shown) + " more";
+    text += join(
+        {i == 0 ? ": " : "; ", problems[i].where.empty() ? "it" : one_line(problems[i].where), " ", problems[i].why});
+  if (problems.size() > shown) text += join({"; and ", digits_of{problems.size() - shown}, " more"});
   return {errc::invalid_message, 0, std::move(text), std::move(problems)};
 }
 
@@ -3270,7 +3294,7 @@ inline transport::~transport() {
 inline result<response> transport::operator()(const request& r) noexcept {
   const auto call = [this, &r] { return target_ != nullptr ? call_(target_, r) : no_transport(r); };
   const auto thrown = [](const char* what) -> result<response> {
-    return outbound::error{errc::no_response, 0, std::string{"the transport threw: "} + detail::one_line(what), {}};
+    return outbound::error{errc::no_response, 0, detail::join({"the transport threw: ", detail::one_line(what)}), {}};
   };
   return detail::guarded([&] { return detail::guarded(call, thrown); }, detail::out_of_memory);
 }
@@ -3283,20 +3307,20 @@ inline result<response> interpret(response r) {
   if (r.status >= 200 && r.status < 300) return r;
   const errc code = detail::classify(r.status);
   std::string text = detail::describe(code);
-  if (r.status != 0) text += " (HTTP " + std::to_string(r.status) + ')';
-  if (!r.body.empty()) text += ": " + detail::server_text(r.body);
+  if (r.status != 0) text += detail::join({" (HTTP ", std::to_string(r.status), ")"});
+  if (!r.body.empty()) text += detail::join({": ", detail::server_text(r.body)});
   return outbound::error{code, r.status, std::move(text), {}};
 }
 
 inline std::string curl_command(const request& r) {
-  std::string out = "curl -X " + detail::shell_word(r.method) + ' ' + detail::shell_word(r.url);
+  std::string out = detail::join({"curl -X ", detail::shell_word(r.method), " ", detail::shell_word(r.url)});
   for (const header& h : r.headers) {
     bool shown = false;
     for (const char* name : {detail::content_type_header, detail::client_header, detail::guid_header})
       shown = shown || detail::same_name(h.name, name);
-    out += " -H " + detail::shell_word(h.name + ": " + (shown ? h.value : "<redacted>"));
+    out += detail::join({" -H ", detail::shell_word(detail::join({h.name, ": ", shown ? h.value : "<redacted>"}))});
   }
-  return out + " --data-raw " + detail::shell_word(r.body);
+  return detail::join({out, " --data-raw ", detail::shell_word(r.body)});
 }
 
 // >>client: implementation --------------------------------------------------------------------------------------------
@@ -3313,8 +3337,8 @@ inline std::string check_key(text key) {
     const unsigned c = byte_at(&s[i]);
     if (c >= 0x21 && c <= 0x7E) continue;
     const bool line_end = (c == '\n' || c == '\r') && s.find_first_not_of("\r\n", i) == npos;
-    return line_end ? "the key ends with a line break (from a file?); cut that off: nothing is trimmed here"
-                    : "byte " + std::to_string(i) + " of the key is none of 0x21 to 0x7E";
+    if (line_end) return "the key ends with a line break (from a file?); cut that off: nothing is trimmed here";
+    return join({"byte ", digits_of{i}, " of the key is none of 0x21 to 0x7E"});
   }
   return {};
 }
@@ -3346,7 +3370,7 @@ inline std::string check_base_url(std::string_view url) {
   for (std::size_t i = 0; i < url.size(); ++i) {
     const unsigned c = byte_at(&url[i]);
     if (c <= 0x20 || c >= 0x7F || std::string_view{"\"<>\\^`{|}"}.find(url[i]) != npos)
-      return "byte " + std::to_string(i) + " of the base URL may not stand in a URL; percent-encode it";
+      return join({"byte ", digits_of{i}, " of the base URL may not stand in a URL; percent-encode it"});
   }
   if (url.find_first_of("?#") != npos) return "the base URL has a query or a fragment; a path is appended to it";
   const std::string_view rest = url.substr(colon + 3);
