@@ -443,7 +443,8 @@ struct writer {
 
   void release() noexcept;
   void grow(std::size_t n);
-  bool escape(std::string_view s, std::size_t from, char* out);
+  bool grow_and_quote(std::string_view s);
+  bool escape(std::string_view s, std::size_t from);
 };
 
 // Which keys an object has: hashes of the first 16 are compared all at once, more are in a table. What was written
@@ -1034,7 +1035,7 @@ inline utf8_step utf8_next(const char* p, const char* end) noexcept {
   return {n, size > 1 && n == size};
 }
 
-inline std::uint64_t load8(const char* p) noexcept {
+inline std::uint64_t load8(const void* p) noexcept {
   std::uint64_t x = 0;
   std::memcpy(&x, p, sizeof x);
   return x;
@@ -1337,38 +1338,32 @@ inline char* put_decimal(char* out, decimal d) noexcept {
   for (; d.digits % 10 == 0; d.digits /= 10) ++d.exponent;
   const int digits = static_cast<int>(count_digits(d.digits));
   const int point = digits + d.exponent;  // digits before the decimal point
-  char text[max_integer];
-  put_digits(text, d.digits, static_cast<unsigned>(digits));
-  const auto copy = [&out, &text](int from, int n) {
-    std::memcpy(out, text + from, static_cast<std::size_t>(n));
-    out += n;
+  const auto write_at = [&d, digits](char* p) {
+    put_digits(p, d.digits, static_cast<unsigned>(digits));
+    return p + digits;
   };
-  const auto zeros = [&out](int n) {
-    std::memset(out, '0', static_cast<std::size_t>(n));
-    out += n;
-  };
-  if (point > 21 || point < -5) {
-    copy(0, 1);
-    if (digits > 1) *out++ = '.';
-    copy(1, digits - 1);
-    *out++ = 'e';
-    *out++ = point > 0 ? '+' : '-';
-    return put_unsigned(out, static_cast<std::uint64_t>(point > 0 ? point - 1 : 1 - point));
+  if (point > 21 || point < -5) {  // 1.234e+30
+    char* end = write_at(out + 1);
+    out[0] = out[1];
+    out[1] = '.';
+    if (digits == 1) --end;
+    *end++ = 'e';
+    *end++ = point > 0 ? '+' : '-';
+    return put_unsigned(end, static_cast<std::uint64_t>(point > 0 ? point - 1 : 1 - point));
   }
-  if (point <= 0) {
-    *out++ = '0';
-    *out++ = '.';
-    zeros(-point);
-    copy(0, digits);
-  } else if (digits <= point) {
-    copy(0, digits);
-    zeros(point - digits);
-  } else {
-    copy(0, point);
-    *out++ = '.';
-    copy(point, digits - point);
+  if (point <= 0) {  // 0.001234
+    std::memcpy(out, "0.00000", 7);
+    return write_at(out + 2 - point);
   }
-  return out;
+  if (digits > point) {  // 12.34
+    char* const end = write_at(out + 1);
+    for (int i = 0; i < point; ++i) out[i] = out[i + 1];
+    out[point] = '.';
+    return end;
+  }
+  std::memset(out, '0', static_cast<std::size_t>(point));  // 123400
+  write_at(out);
+  return out + point;
 }
 
 inline char* put_binary(char* out, const binary& b) noexcept {
@@ -1521,68 +1516,85 @@ inline void store_few(char* out, const char* p, std::size_t n) noexcept {
   }
 }
 
-// Writes s in quotes, escaped as RFC 8785 (3.2.2.2) has it. False if s is not UTF-8; then nothing is written.
+// Sixteen bytes of a string, in plain loops that compilers turn into vector instructions.
+struct block {
+  static constexpr std::size_t size = 16;
+  unsigned char bytes[size];
+
+  explicit block(const char* p) noexcept { std::memcpy(bytes, p, size); }
+  bool needs_escape() const noexcept {
+    unsigned char found[size];
+    for (std::size_t i = 0; i < size; ++i)
+      found[i] = static_cast<unsigned char>(bytes[i] < 0x20 || bytes[i] == '"' || bytes[i] == '\\');
+    return any(found) != 0;
+  }
+  std::uint64_t any() const noexcept { return any(bytes); }
+  static std::uint64_t any(const unsigned char* p) noexcept { return load8(p) | load8(p + size / 2); }
+};
+
+// Writes s in quotes, escaped as RFC 8785 (3.2.2.2) has it. False if s is not UTF-8; then nothing is written. Whatever
+// is rare is left by a tail call, so that what is common needs no stack.
 inline bool writer::quote(std::string_view s) {
   const std::size_t n = s.size();
   const char* const p = s.data();
-  const std::size_t before = size();
-  reserve(n + 16);
-  char* out = cursor;
-  *out++ = '"';
+  if (static_cast<std::size_t>(limit - cursor) < n + 2 + slack) return grow_and_quote(s);
+  char* const out = cursor + 1;
+  *cursor = '"';
   std::uint64_t seen = 0;  // all bytes, or-ed
-  std::size_t i = 0;
   if (n < 8) {
     seen = load_few(p, n);
-    if (needs_escape(seen)) return escape(s, 0, out);
+    if (needs_escape(seen)) return escape(s, 0);
     store_few(out, p, n);
+  } else if (n < block::size) {
+    const std::uint64_t first = load8(p);
+    const std::uint64_t last = load8(p + n - 8);  // some of it again
+    if (needs_escape(first) || needs_escape(last)) return escape(s, 0);
+    std::memcpy(out, &first, 8);
+    std::memcpy(out + n - 8, &last, 8);
+    seen = first | last;
   } else {
-    for (; n - i >= 8; i += 8) {
-      const std::uint64_t x = load8(p + i);
-      if (needs_escape(x)) return escape(s, i, out + i);
-      std::memcpy(out + i, &x, 8);
-      seen |= x;
+    for (std::size_t i = 0;;
+         i = i + 2 * block::size <= n ? i + block::size : n - block::size) {  // the last two may overlap
+      const block b{p + i};
+      if (b.needs_escape()) return escape(s, i);
+      std::memcpy(out + i, b.bytes, block::size);
+      seen |= b.any();
+      if (i + block::size == n) break;
     }
-    const std::uint64_t x = load8(p + n - 8);  // the rest, and some of it again
-    if (needs_escape(x)) return escape(s, i, out + i);
-    std::memcpy(out + n - 8, &x, 8);
-    seen |= x;
   }
+  if ((seen & high_bits) != 0 && utf8_error(s) != npos) return false;
   out[n] = '"';
-  cursor = out + n + 1;
-  if ((seen & high_bits) == 0 || utf8_error(s) == npos) return true;
-  cursor = begin + before;
-  return false;
+  cursor += n + 2;
+  return true;
 }
 
-// Does the same from s[from] on, where something has to be escaped; out is where that goes.
-OUTBOUND_COLD_ inline bool writer::escape(std::string_view s, std::size_t from, char* out) {
+OUTBOUND_COLD_ inline bool writer::grow_and_quote(std::string_view s) {
+  reserve(s.size() + 2);
+  return quote(s);
+}
+
+// Does the same where s[from], or a byte soon behind it, has to be escaped; what is before is written.
+OUTBOUND_COLD_ inline bool writer::escape(std::string_view s, std::size_t from) {
   static constexpr char hex[] = "0123456789abcdef";
   static constexpr char letters[] = "uuuuuuuubtnufruu";  // after the backslash, for U+0000 to U+000F
   if (utf8_error(s) != npos) return false;
-  for (std::size_t i = from; i < s.size();) {
-    cursor = out;
-    reserve(s.size() - i + 16);
-    out = cursor;
-    for (; s.size() - i >= 8 && !needs_escape(load8(s.data() + i)); i += 8, out += 8) std::memcpy(out, s.data() + i, 8);
-    for (bool plain = true; plain && i < s.size(); ++i) {
-      const unsigned c = byte_at(s.data() + i);
-      plain = c >= 0x20 && c != '"' && c != '\\';
-      if (!plain) {
-        *out++ = '\\';
-        *out++ = c >= 0x20 ? static_cast<char>(c) : c < 0x10 ? letters[c] : 'u';
-        if (out[-1] == 'u') {
-          std::memcpy(out, "00", 2);
-          out[2] = hex[c >> 4];
-          out[3] = hex[c & 15];
-          out += 4;
-        }
-      } else {
-        *out++ = static_cast<char>(c);
-      }
+  cursor += 1 + from;
+  const char* const end = s.data() + s.size();
+  for (const char* p = s.data() + from; p != end;) {
+    for (; end - p >= 8 && !needs_escape(load8(p)); p += 8, cursor += 8) std::memcpy(cursor, p, 8);
+    if (p == end) break;
+    const unsigned c = byte_at(p++);
+    if (c >= 0x20 && c != '"' && c != '\\') {
+      *cursor++ = static_cast<char>(c);
+      continue;
     }
+    const char letter = c < 0x10 ? letters[c] : c < 0x20 ? 'u' : static_cast<char>(c);
+    const char escaped[6] = {'\\', letter, '0', '0', hex[c >> 4 & 15], hex[c & 15]};
+    std::memcpy(cursor, escaped, sizeof escaped);
+    cursor += letter == 'u' ? sizeof escaped : 2;
+    reserve(static_cast<std::size_t>(end - p));
   }
-  *out++ = '"';
-  cursor = out;
+  *cursor++ = '"';
   return true;
 }
 
@@ -1835,7 +1847,7 @@ OUTBOUND_NOINLINE_ inline bool key_set::insert_into_table(std::uint32_t h) {
 // Notes the keys of an object that was written without.
 OUTBOUND_COLD_ inline void complete_keys(key_set& keys, std::string_view object_text) {
   keys.clear();
-  for (member_reader m{object_text}; m.read();) keys.insert(hash(m.key));
+  for (member_reader m{object_text}; m.read();) keys.insert(hash(unquoted(m.key)));
 }
 
 // Removes the older of two members with one key, and its problems. The object begins at `open`; the new member, whose
@@ -1952,9 +1964,8 @@ inline bool write_new_key(writer& w, const addition& a) {
     w.cursor += a.known->size;
     return !a.repeated;
   }
-  const std::size_t start = w.size();
   const bool good = w.write_key(a.key);
-  return a.keys->insert(hash({w.begin + start, w.size() - 1 - start})) && good;
+  return a.keys->insert(hash(good ? a.key.view() : "")) && good;
 }
 
 // Moves what was written from `middle` on to where the object ends, at `close`.
@@ -2095,7 +2106,7 @@ class open_object {
     here_.move_to(key.view());
     bool is_new = w_.write_key(key);
     const std::size_t size = w_.size() - 1 - piece;
-    if (keys_ != nullptr && !keys_->insert(hash({w_.begin + piece, size}))) is_new = false;
+    if (keys_ != nullptr && !keys_->insert(hash(is_new ? key.view() : ""))) is_new = false;
     v.write(w_, v);
     if (!is_new) replace(piece, size, mark);
   }
@@ -2886,7 +2897,12 @@ inline void message::locate() noexcept {
 inline void message::merge(const detail::field& f, text key, const detail::erased& v) {
   if (open_ == 0) {
     const detail::single_member m{key, v};
+    const std::size_t problems = out_.problems.size();
     merge(f, detail::with_range(&detail::write_single_member, &m, 1));
+    if (out_.problems.size() == problems) {
+      keys_.insert(detail::hash(key.view()));
+      keys_.complete = true;
+    }
     return;
   }
   {
@@ -3066,7 +3082,7 @@ inline message user::disable_tokens(platform service) const {
 
 inline message user::subscription(std::string_view path, const detail::list<id>& campaigns) const {
   message m{path, *this};
-  m.set(detail::api::campaign_ids, campaigns.items());
+  m.set(detail::api::campaign_ids, campaigns.present() ? campaigns.items() : detail::list<id>{{}}.items());
   if (detail::find_member(m.body(), detail::api::campaign_ids.quoted_name()).size() > 2) return m;
   const detail::at_place here{m.out_, detail::api::campaign_ids.name()};
   m.out_.report(defect::missing, {"names no campaign; without an argument the call is about all of them"});
