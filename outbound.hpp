@@ -659,7 +659,6 @@ class message {
   void set(const detail::field& f, const detail::list<text>& v);
   void merge(const detail::field& f, text key, const detail::erased& v);
   void merge(const detail::field& f, const detail::erased& all);
-  void merge(const detail::field& f, const json& all);
   std::size_t limit() const noexcept;
 
   std::string_view path_;
@@ -1695,6 +1694,12 @@ inline const char* skip_space(const char* p, const char* end) noexcept {
   return p;
 }
 
+inline std::string_view skip_blanks(std::string_view s) noexcept {
+  const char* const end = s.data() + s.size();
+  const char* const p = skip_space(s.data(), end);
+  return {p, static_cast<std::size_t>(end - p)};
+}
+
 inline const char* skip_string(const char* p) noexcept {
   for (++p; *p != '"'; ++p) p += *p == '\\';
   return p + 1;
@@ -2426,6 +2431,13 @@ inline void write_json(writer& w, const erased& e) {
   w.append(accept_json(w, v) ? v.text() : "null");
 }
 
+inline void write_json_object(writer& w, const erased& e) {
+  const json& v = *static_cast<const json*>(e.held.range.data);
+  if (begins_with(skip_blanks(v.text()), "{")) return write_json(w, e);
+  if (accept_json(w, v)) w.report(defect::invalid_json, {"is JSON, but not an object"});
+  w.append("null");
+}
+
 // --- from a type to its writer
 
 template <class T>
@@ -2517,7 +2529,7 @@ erased erase_object(const T& v) {
                 "to_outbound(outbound::object&, const T&)");
   return erase(v);
 }
-inline const json& erase_object(const json& v) noexcept { return v; }
+inline erased erase_object(const json& v) noexcept { return with_range(&write_json_object, &v, 1); }
 
 template <class T>
 void write_list(writer& w, const erased& e) {
@@ -2770,12 +2782,6 @@ inline void write_raw(writer& w, const erased& e) {
   w.append({static_cast<const char*>(e.held.range.data), e.held.range.size});
 }
 
-inline std::string_view skip_blanks(std::string_view s) noexcept {
-  const char* const end = s.data() + s.size();
-  const char* const p = skip_space(s.data(), end);
-  return {p, static_cast<std::size_t>(end - p)};
-}
-
 // Calls `visit(body, index)` for a message's body, or for each body of a batch.
 template <class Visit>
 void each_body(std::string_view body, const Visit& visit) {
@@ -2913,9 +2919,10 @@ inline void message::merge(const detail::field& f, text key, const detail::erase
   out_.release();
 }
 
-// The members of the object that `all` writes become members of the field.
+// The members of the object that `all` writes become members of the field. A `json` may have blanks around, so it is
+// always taken apart.
 inline void message::merge(const detail::field& f, const detail::erased& all) {
-  if (open_ == 0) {
+  if (open_ == 0 && all.write != &detail::write_json_object) {
     const std::size_t before = out_.size();
     set(f, all);
     open_ = before + f.size;
@@ -2928,15 +2935,8 @@ inline void message::merge(const detail::field& f, const detail::erased& all) {
     const detail::at_place here{part, f.name()};
     all.write(part, all);
   }
-  merge_text(f, part.view());
+  if (detail::begins_with(detail::skip_blanks(part.view()), "{")) merge_text(f, part.view());
   for (problem& p : part.problems) out_.problems.push_back(std::move(p));
-}
-
-inline void message::merge(const detail::field& f, const json& all) {
-  const detail::at_place here{out_, f.name()};
-  if (!detail::accept_json(out_, all)) return;
-  if (detail::begins_with(detail::skip_blanks(all.text()), "{")) return merge_text(f, all.text());
-  out_.report(defect::invalid_json, {"is JSON, but not an object"});
 }
 
 inline void message::merge_text(const detail::field& f, std::string_view object_text) {
