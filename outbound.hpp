@@ -417,7 +417,13 @@ struct writer {
   const place* here{};
   unsigned depth{1};    // of the container that is being written; the outermost is 1
   unsigned deepest{1};  // that was reached
-  std::vector<problem> problems{};
+  // A problem, and whether it is the key's that stands at the end of its pointer: that one stays when a value is
+  // replaced.
+  struct finding {
+    problem what;
+    bool of_key;
+  };
+  std::vector<finding> findings{};
 
   writer() noexcept = default;
   writer(const writer& other);
@@ -437,7 +443,8 @@ struct writer {
   bool quote(std::string_view s);
   bool write_key(text key);
   void write_text(text s);
-  void report(defect what, std::initializer_list<std::string_view> why);
+  void report(defect what, std::initializer_list<std::string_view> why, bool of_key = false);
+  std::vector<problem> problems() const;
   std::string where() const;
   bool owns(const void* p) const noexcept;  // is it in the text that is being written?
 
@@ -476,7 +483,7 @@ class object {
   /// Complete JSON at any moment; valid until the object changes.
   std::string_view text() const noexcept;
   /// What was wrong with the values; `where` is relative to this object.
-  std::vector<problem> problems() const { return extract().problems; }
+  std::vector<problem> problems() const { return extract().problems(); }
 
   // While to_outbound writes it straight into what surrounds it, an object shares that text: copies are made of its own
   // part.
@@ -521,7 +528,7 @@ class array {
   array&& add(const value& v) && OUTBOUND_LIFETIMEBOUND_ { return std::move(add(v)); }
 
   std::string_view text() const noexcept;
-  std::vector<problem> problems() const { return out_.problems; }
+  std::vector<problem> problems() const { return out_.problems(); }
 
  private:
   template <class T>
@@ -1416,7 +1423,7 @@ inline void delete_blocks(char* block) noexcept {
   }
 }
 
-inline writer::writer(const writer& other) : depth{other.depth}, deepest{other.deepest}, problems{other.problems} {
+inline writer::writer(const writer& other) : depth{other.depth}, deepest{other.deepest}, findings{other.findings} {
   if (other.begin == nullptr) return;
   begin = cursor = new_block(other.size(), nullptr);
   limit = begin + other.size();
@@ -1432,7 +1439,7 @@ inline void writer::swap(writer& other) noexcept {
   std::swap(here, other.here);
   std::swap(depth, other.depth);
   std::swap(deepest, other.deepest);
-  problems.swap(other.problems);
+  findings.swap(other.findings);
 }
 
 inline writer& writer::operator=(writer other) noexcept {
@@ -1440,13 +1447,14 @@ inline writer& writer::operator=(writer other) noexcept {
   return *this;
 }
 
-// Makes room for n more bytes. What is old stays readable: it may be what is being written.
+// Makes room for n more bytes and the slack. What is old stays readable: it may be what is being written.
 OUTBOUND_COLD_ inline void writer::grow(std::size_t n) {
+  constexpr std::size_t most = static_cast<std::size_t>(-1) / 2 - block_front;  // which operator new refuses
   const std::size_t used = size();
   const std::size_t room = static_cast<std::size_t>(limit - begin);
-  const std::size_t most = static_cast<std::size_t>(-1) / 4;  // above, operator new reports bad_alloc
-  std::size_t wanted = room == 0 ? first_block : room < most ? room * (room < 65536 ? 4 : 2) : most;
-  if (wanted - used < n) wanted = n < most - used ? used + n : static_cast<std::size_t>(-1) / 2 - block_front;
+  const std::size_t needed = n < most - slack - used ? used + n + slack : most;
+  std::size_t wanted = room == 0 ? first_block : room < 65536 ? room * 4 : room < most / 2 ? room * 2 : most;
+  if (wanted < needed) wanted = needed;
   char* const block = new_block(wanted, begin);
   if (used != 0) std::memcpy(block, begin, used);
   begin = block;
@@ -1469,7 +1477,8 @@ inline bool writer::owns(const void* p) const noexcept {
 }
 
 inline void writer::reserve(std::size_t n) {
-  if (static_cast<std::size_t>(limit - cursor) < n + slack) grow(n + slack);
+  const std::size_t room = static_cast<std::size_t>(limit - cursor);
+  if (room < slack || room - slack < n) grow(n);
 }
 
 inline void writer::put(char c) {
@@ -1636,43 +1645,56 @@ OUTBOUND_COLD_ inline std::string writer::where() const {
   return out;
 }
 
-OUTBOUND_COLD_ inline void writer::report(defect what, std::initializer_list<std::string_view> why) {
-  problems.push_back({what, where(), join(why)});
+OUTBOUND_COLD_ inline void writer::report(defect what, std::initializer_list<std::string_view> why, bool of_key) {
+  findings.push_back({{what, where(), join(why)}, of_key});
+}
+
+inline std::vector<problem> writer::problems() const {
+  std::vector<problem> all;
+  for (const finding& f : findings) all.push_back(f.what);
+  return all;
 }
 
 inline bool begins_with(std::string_view s, std::string_view start) noexcept {
   return s.substr(0, start.size()) == start;
 }
 
-// Forgets the first `mark` problems that are at `where` or below it.
-OUTBOUND_COLD_ inline void forget_problems(std::vector<problem>& problems, std::size_t mark, const std::string& where) {
+inline bool is_within(std::string_view where, std::string_view place) noexcept {
+  return begins_with(where, place) && (where.size() == place.size() || where[place.size()] == '/');
+}
+
+// Forgets the first `mark` problems of the value at `place`.
+OUTBOUND_COLD_ inline void forget_findings(writer& w, std::size_t mark, std::string_view place) {
   for (std::size_t i = mark; i-- > 0;) {
-    const std::string& at = problems[i].where;
-    if (begins_with(at, where) && (at.size() == where.size() || at[where.size()] == '/'))
-      problems.erase(problems.begin() + static_cast<std::ptrdiff_t>(i));
+    const writer::finding& f = w.findings[i];
+    const bool stays = f.of_key && f.what.where.size() == place.size();
+    if (is_within(f.what.where, place) && !stays) w.findings.erase(w.findings.begin() + static_cast<std::ptrdiff_t>(i));
   }
 }
 
 // Appends the problems of a part, whose pointers begin at w.here.
-OUTBOUND_COLD_ inline void adopt_problems(writer& w, const std::vector<problem>& part) {
+OUTBOUND_COLD_ inline void adopt_findings(writer& w, const std::vector<writer::finding>& part) {
   const std::string where = w.where();
   const std::size_t size = part.size();  // it may be w's own
-  for (std::size_t i = 0; i < size; ++i) w.problems.push_back({part[i].what, where + part[i].where, part[i].why});
+  for (std::size_t i = 0; i < size; ++i)
+    w.findings.push_back({{part[i].what.what, where + part[i].what.where, part[i].what.why}, part[i].of_key});
 }
 
-OUTBOUND_COLD_ inline void report_text(writer& w, text s) {
-  if (s.null()) return w.report(defect::null_pointer, {"is a null pointer; pass text, or nothing"});
+OUTBOUND_COLD_ inline void report_text(writer& w, text s, bool of_key) {
+  const std::string_view subject = of_key ? "has a key that is " : "is ";
+  if (s.null()) return w.report(defect::null_pointer, {subject, "a null pointer; pass text, or nothing"}, of_key);
   constexpr std::string_view hex = "0123456789ABCDEF";
   const std::size_t at = utf8_error(s.view());
   const unsigned c = byte_at(s.view().data() + at);
   w.report(defect::invalid_utf8,
-           {"is not UTF-8: byte ", digits_of{at}, " of ", digits_of{s.view().size()}, " is 0x", hex.substr(c >> 4, 1),
-            hex.substr(c & 15, 1), "; outbound::repaired makes a copy that is"});
+           {subject, "not UTF-8: byte ", digits_of{at}, " of ", digits_of{s.view().size()}, " is 0x",
+            hex.substr(c >> 4, 1), hex.substr(c & 15, 1), "; outbound::repaired makes a copy that is"},
+           of_key);
 }
 
 inline void writer::write_text(text s) {
   if (!s.null() && quote(s.view())) return;
-  report_text(*this, s);
+  report_text(*this, s, false);
   append("null");
 }
 
@@ -1680,7 +1702,7 @@ inline void writer::write_text(text s) {
 inline bool writer::write_key(text key) {
   const bool good = !key.null() && quote(key.view());
   if (!good) {
-    report_text(*this, key);
+    report_text(*this, key, true);
     append("\"\"");
   }
   *cursor++ = ':';
@@ -1865,7 +1887,7 @@ OUTBOUND_COLD_ inline std::size_t erase_older(writer& w, std::size_t open, std::
     if (m.key != key) continue;
     std::string where = w.where();
     append_pointer(where, unquoted(key));
-    forget_problems(w.problems, mark, where);
+    forget_findings(w, mark, where);
     char* from = w.begin + (m.key.data() - w.begin);
     char* to = w.begin + (m.next - w.begin);
     if (to < limit && *to == ',') ++to;  // the comma behind it goes too,
@@ -1884,7 +1906,7 @@ class rollback {
   static constexpr std::size_t most = 2;  // the braces of attributes and of the body
 
   rollback(writer& w, std::size_t close) noexcept
-      : w_{w}, size_{w.size()}, close_{close}, problems_{w.problems.size()}, depth_{w.depth}, here_{w.here} {
+      : w_{w}, size_{w.size()}, close_{close}, findings_{w.findings.size()}, depth_{w.depth}, here_{w.here} {
     kept_[0] = w.begin[close];
     kept_[1] = tail() > 1 ? w.begin[close + 1] : '\0';
   }
@@ -1895,13 +1917,13 @@ class rollback {
     w_.cursor = w_.begin + close_;
     put_tail();
     w_.cursor = w_.begin + size_;
-    while (w_.problems.size() > problems_) w_.problems.pop_back();
+    while (w_.findings.size() > findings_) w_.findings.pop_back();
     w_.depth = depth_;
     w_.here = here_;
   }
   std::size_t size() const noexcept { return size_; }
   std::size_t tail() const noexcept { return size_ - close_; }
-  std::size_t problems() const noexcept { return problems_; }
+  std::size_t findings() const noexcept { return findings_; }
   void complete() noexcept { done_ = true; }
   // Writes what is kept, into the slack.
   void put_tail() noexcept {
@@ -1913,7 +1935,7 @@ class rollback {
   writer& w_;
   std::size_t size_;
   std::size_t close_;
-  std::size_t problems_;
+  std::size_t findings_;
   unsigned depth_;
   char kept_[most];
   bool done_{false};
@@ -2004,7 +2026,7 @@ inline std::size_t insert(writer& w, std::size_t open, std::size_t close, const 
   }
   std::size_t gone = 0;
   if (!is_new)
-    gone = erase_older(w, open, direct ? piece : piece - 1, {w.begin + piece, key_end - piece}, undo.problems());
+    gone = erase_older(w, open, direct ? piece : piece - 1, {w.begin + piece, key_end - piece}, undo.findings());
   if (direct) undo.put_tail();
   else settle(w, open, close - gone, undo.tail());
   undo.complete();
@@ -2105,7 +2127,7 @@ class open_object {
   open_object(writer& w, key_set* keys) : w_{w}, keys_{keys}, open_{w.size()}, here_{w, ""} { w.put('{'); }
 
   void add(text key, const erased& v) {
-    const std::size_t mark = w_.problems.size();
+    const std::size_t mark = w_.findings.size();
     if (w_.size() != open_ + 1) w_.put(',');
     const std::size_t piece = w_.size();
     here_.move_to(key.view());
@@ -2248,7 +2270,7 @@ void write_spliced(writer& w, const erased& e) {
   if (depth > w.deepest) w.deepest = depth;
   if (depth > max_depth) return refuse_depth(w, depth);
   w.append(from.text().substr(0, e.held.range.size));
-  if (!from.out().problems.empty()) adopt_problems(w, from.out().problems);
+  if (!from.out().findings.empty()) adopt_findings(w, from.out().findings);
 }
 
 template <class T>
@@ -2415,7 +2437,7 @@ class json_checker {
 // True if the text may be written; else there is a problem.
 OUTBOUND_NOINLINE_ inline bool accept_json(writer& w, const json& v) {
   if (v.null()) {
-    report_text(w, static_cast<const char*>(nullptr));
+    report_text(w, static_cast<const char*>(nullptr), false);
     return false;
   }
   json_checker check{v.text()};
@@ -2640,8 +2662,9 @@ inline detail::writer object::extract() const {
   part.append(text());
   part.deepest = surrounding_->deepest - surrounding_->depth + 1;
   const std::string here = surrounding_->where();
-  for (const problem& p : surrounding_->problems)
-    if (detail::begins_with(p.where, here)) part.problems.push_back({p.what, p.where.substr(here.size()), p.why});
+  for (const auto& f : surrounding_->findings)
+    if (detail::is_within(f.what.where, here) && !(f.of_key && f.what.where == here))
+      part.findings.push_back({{f.what.what, f.what.where.substr(here.size()), f.what.why}, f.of_key});
   return part;
 }
 
@@ -2652,9 +2675,9 @@ inline void object::assign(const object& other) {
   if (surrounding_ == nullptr) return own_.swap(copy);
   detail::writer& w = *surrounding_;
   w.cursor = w.begin + open_;
-  detail::forget_problems(w.problems, w.problems.size(), w.where());
+  detail::forget_findings(w, w.findings.size(), w.where());
   w.append(copy.size() == 0 ? "{}" : copy.view());
-  detail::adopt_problems(w, copy.problems);
+  detail::adopt_findings(w, copy.findings);
 }
 
 inline std::string_view object::text() const noexcept {
@@ -2760,7 +2783,8 @@ inline void write_user_id(writer& w, const erased& e) {
   const std::uint64_t size = v.kind_ == id::kind::negative ? 0 - v.number_ : v.number_;
   if (size <= max_exact_integer) return write_id(w, e);
   w.report(defect::out_of_range,
-           {"is beyond +-(2^53 - 1), where receivers that read numbers as doubles merge users; send it as text"});
+           {"is ", v.kind_ == id::kind::negative ? "-" : "", digits_of{size},
+            ", beyond +-(2^53 - 1), where receivers that read numbers as doubles merge users; send it as text"});
   w.append("null");
 }
 
@@ -2855,10 +2879,10 @@ inline std::size_t message::limit() const noexcept {
   return detail::begins_with(body(), "[") ? detail::max_batch_body : detail::max_body;
 }
 
-inline bool message::valid() const noexcept { return out_.problems.empty() && out_.size() <= limit(); }
+inline bool message::valid() const noexcept { return out_.findings.empty() && out_.size() <= limit(); }
 
 inline std::vector<problem> message::problems() const {
-  std::vector<problem> all = out_.problems;
+  std::vector<problem> all = out_.problems();
   if (out_.size() > limit())
     all.push_back({defect::too_large, "",
                    detail::join({"is ", detail::digits_of{out_.size()}, " bytes long; the limit is ",
@@ -2903,9 +2927,9 @@ inline void message::locate() noexcept {
 inline void message::merge(const detail::field& f, text key, const detail::erased& v) {
   if (open_ == 0) {
     const detail::single_member m{key, v};
-    const std::size_t problems = out_.problems.size();
+    const std::size_t problems = out_.findings.size();
     merge(f, detail::with_range(&detail::write_single_member, &m, 1));
-    if (out_.problems.size() == problems) {
+    if (out_.findings.size() == problems) {
       keys_.insert(detail::hash(key.view()));
       keys_.complete = true;
     }
@@ -2936,7 +2960,7 @@ inline void message::merge(const detail::field& f, const detail::erased& all) {
     all.write(part, all);
   }
   if (detail::begins_with(detail::skip_blanks(part.view()), "{")) merge_text(f, part.view());
-  for (problem& p : part.problems) out_.problems.push_back(std::move(p));
+  for (auto& found : part.findings) out_.findings.push_back(std::move(found));
 }
 
 inline void message::merge_text(const detail::field& f, std::string_view object_text) {
@@ -3125,7 +3149,7 @@ inline result<void> batch::add(const message& m, std::string_view batch_path) {
   detail::insert(out_, 0, out_.size() - 1, {nullptr, "", nullptr, count_},
                  detail::with_range(&detail::write_raw, m.body().data(), m.body().size()));
   out_.release();
-  out_.problems.clear();
+  out_.findings.clear();
   path_ = batch_path;
   ++count_;
   return {};

@@ -573,7 +573,7 @@ TEST_CASE("F23: a user id stays where doubles are exact", "[F23]") {
     REQUIRE(m.problems().size() == 1);
     CHECK(m.problems()[0].what == defect::out_of_range);
     CHECK(m.problems()[0].where == "/user_id");
-    CHECK(m.problems()[0].why.find("text") + m.problems()[0].why.find("string") != 2 * std::string::npos);
+    CHECK((m.problems()[0].why + ' ').find("as text ") != std::string::npos);  // what to do instead
   };
   check(outbound::user{most}.track("e"), true, "9007199254740991");
   check(outbound::user{-most}.track("e"), true, "-9007199254740991");
