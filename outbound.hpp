@@ -463,6 +463,12 @@ struct key_set {
   std::vector<std::uint32_t> table{};
   bool complete{true};
 
+  key_set() noexcept = default;
+  key_set(const key_set&) noexcept : complete{false} {}  // most copies are never added to
+  key_set(key_set&&) noexcept = default;
+  key_set& operator=(key_set other) noexcept;
+  ~key_set() = default;
+
   bool insert(std::uint32_t hash);
   bool insert_into_table(std::uint32_t hash);
   void clear() noexcept;
@@ -1827,6 +1833,14 @@ inline std::uint32_t hash(std::string_view s) noexcept {
   return static_cast<std::uint32_t>(h * odd >> 32) | 1;  // the upper half depends on every bit; 0 is a free slot
 }
 
+inline key_set& key_set::operator=(key_set other) noexcept {
+  std::memcpy(first, other.first, sizeof first);
+  count = other.count;
+  table.swap(other.table);
+  complete = other.complete;
+  return *this;
+}
+
 inline void key_set::clear() noexcept {
   for (std::uint32_t& h : first) h = 0;
   count = 0;
@@ -2562,11 +2576,19 @@ void write_list(writer& w, const erased& e) {
   out.close();
 }
 
-// One T, of something that converts to it.
+// The same for one T, or a range of what converts to it.
 template <class T, class U>
-void write_list_of_one(writer& w, const erased& e) {
-  const T item = *static_cast<const U*>(e.held.range.data);
-  write_list<T>(w, with_range(nullptr, &item, 1));
+void write_list_of(writer& w, const erased& e) {
+  const U& items = *static_cast<const U*>(e.held.range.data);
+  const deeper level{w};
+  open_array out{w};
+  const auto add = [&out](const T& item) { out.add(erase(item)); };
+  if constexpr (std::is_convertible_v<const U&, T>) {
+    add(items);
+  } else {
+    for (auto&& item : items) add(item);
+  }
+  out.close();
 }
 
 template <class T>
@@ -2575,9 +2597,9 @@ list<T>::list(std::initializer_list<T> items) noexcept
 
 template <class T, class U>
 erased erase_list(const U& items) {
-  if constexpr (std::is_convertible_v<const U&, T>) return with_range(&write_list_of_one<T, U>, &items, 1);
-  else if constexpr (is_optional<const U>) return items.has_value() ? erase_list<T>(*items) : erased{};
-  else return erase(items);
+  if constexpr (is_optional<const U> && !std::is_convertible_v<const U&, T>)
+    return items.has_value() ? erase_list<T>(*items) : erased{};
+  else return with_range(&write_list_of<T, U>, &items, 1);
 }
 
 // --- OUTBOUND_FIELDS
@@ -2949,9 +2971,14 @@ inline void message::merge(const detail::field& f, const detail::erased& all) {
   if (open_ == 0 && all.write != &detail::write_json_object) {
     const std::size_t before = out_.size();
     set(f, all);
+    keys_.complete = false;
     open_ = before + f.size;
     close_ = out_.size() - 2;
-    keys_.complete = false;
+    if (out_.begin[open_] == '{') return;
+    open_ = 0;  // it was refused, so the field is not set; the problem stays
+    fields_ &= ~f.bit;
+    out_.cursor = out_.begin + before;
+    out_.cursor[-1] = '}';
     return;
   }
   detail::writer part;
