@@ -444,8 +444,9 @@ struct writer {
   bool write_key(text key);
   void write_text(text s);
   void report(defect what, std::initializer_list<std::string_view> why, bool of_key = false);
-  std::vector<problem> problems() const;
-  std::string where() const;
+  static std::vector<problem> problems(const std::vector<finding>& findings);
+  static std::string where(const place* at);
+  std::string where() const { return where(here); }
   bool owns(const void* p) const noexcept;  // is it in the text that is being written?
 
   void release() noexcept;
@@ -489,7 +490,7 @@ class object {
   /// Complete JSON at any moment; valid until the object changes.
   std::string_view text() const noexcept;
   /// What was wrong with the values; `where` is relative to this object.
-  std::vector<problem> problems() const { return extract().problems(); }
+  std::vector<problem> problems() const { return detail::writer::problems(own_findings()); }
 
   // While to_outbound writes it straight into what surrounds it, an object shares that text: copies are made of its own
   // part.
@@ -511,13 +512,18 @@ class object {
   explicit object(detail::writer& surrounding);
   detail::writer& out() noexcept { return surrounding_ != nullptr ? *surrounding_ : own_; }
   const detail::writer& out() const noexcept { return surrounding_ != nullptr ? *surrounding_ : own_; }
+  unsigned levels() const noexcept { return out().deepest - level_ + 1; }
+  std::vector<detail::writer::finding> own_findings() const;
   detail::writer extract() const;
   void assign(const object& other);
   void insert(outbound::text key, const detail::erased& v);
 
   detail::writer own_{};
   detail::writer* surrounding_{};
-  std::size_t open_{};  // where the object begins in what surrounds it
+  const detail::writer::place* place_{};  // in what surrounds it, as are
+  std::size_t open_{};                    // where the object begins, and
+  unsigned level_{1};                     // how deep it is
+  std::size_t complete_{};                // what ends here is complete while something is added; 0: all is
   detail::key_set keys_{};
 };
 
@@ -534,7 +540,7 @@ class array {
   array&& add(const value& v) && OUTBOUND_LIFETIMEBOUND_ { return std::move(add(v)); }
 
   std::string_view text() const noexcept;
-  std::vector<problem> problems() const { return out_.problems(); }
+  std::vector<problem> problems() const { return detail::writer::problems(out_.findings); }
 
  private:
   template <class T>
@@ -542,10 +548,13 @@ class array {
   template <class T>
   friend detail::erased detail::erase_spliced(const T& v) noexcept;
   const detail::writer& out() const noexcept { return out_; }
+  unsigned levels() const noexcept { return out_.deepest; }
+  const std::vector<detail::writer::finding>& own_findings() const noexcept { return out_.findings; }
   void insert(const detail::erased& v);
 
   detail::writer out_{};
   std::size_t count_{};
+  std::size_t complete_{};  // as in an object
 };
 
 /// JSON text that you already have: another library's dump, a column of a database. It owns the text, and is checked
@@ -654,7 +663,7 @@ class message {
   /// "/v2/track": the path behind the base URL.
   std::string_view path() const noexcept { return path_; }
   /// The JSON to send; complete at any moment, valid until the message changes.
-  std::string_view body() const noexcept { return out_.view(); }
+  std::string_view body() const noexcept { return out_.view().substr(0, complete_ != 0 ? complete_ : out_.size()); }
   /// What orders this message: the text of the user's id, so that 42 and "42" share a key. A message about several
   /// users (an alias, a batch) has all their keys, with the byte FF between them, which no id can contain.
   std::string user_key() const;
@@ -663,6 +672,12 @@ class message {
   /// What is most likely a mistake, but is sent unless `options.strict` is set.
   std::vector<problem> warnings() const;
   bool valid() const noexcept;
+
+  message(const message&) = default;
+  message(message&&) noexcept = default;
+  message& operator=(const message& other) { return *this = message{other}; }
+  message& operator=(message&&) noexcept = default;
+  ~message() = default;
 
  protected:
   explicit message(std::string_view path) noexcept : path_{path} {}
@@ -685,7 +700,8 @@ class message {
   detail::key_set keys_{};  // of attributes or properties,
   std::size_t open_{};      // whose braces stand here; 0: there are none yet
   std::size_t close_{};
-  unsigned fields_{};  // that are set, a bit each
+  unsigned fields_{};       // that are set, a bit each
+  std::size_t complete_{};  // as in an object
 };
 
 /// A field of text that an empty optional leaves as it is.
@@ -758,6 +774,7 @@ class identify : public message {
 
  private:
   friend class user;
+  void set_group(text group_id, const detail::erased& attributes);
   using message::message;
 };
 
@@ -1431,9 +1448,9 @@ inline void delete_blocks(char* block) noexcept {
 
 inline writer::writer(const writer& other) : depth{other.depth}, deepest{other.deepest}, findings{other.findings} {
   if (other.begin == nullptr) return;
-  begin = cursor = new_block(other.size(), nullptr);
-  limit = begin + other.size();
-  append(other.view());
+  begin = new_block(other.size(), nullptr);
+  std::memcpy(begin, other.begin, other.size());
+  cursor = limit = begin + other.size();
 }
 
 inline writer::~writer() { delete_blocks(begin); }
@@ -1641,9 +1658,9 @@ inline void append_pointer(std::string& out, std::string_view key) {
   }
 }
 
-OUTBOUND_COLD_ inline std::string writer::where() const {
+OUTBOUND_COLD_ inline std::string writer::where(const place* at) {
   std::string out;
-  for (const place* p = here; p != nullptr; p = p->parent) {
+  for (const place* p = at; p != nullptr; p = p->parent) {
     std::string token;
     append_pointer(token, p->key.data() != nullptr ? p->key : std::string_view{digits_of{p->index}});
     out.insert(0, token);
@@ -1655,7 +1672,7 @@ OUTBOUND_COLD_ inline void writer::report(defect what, std::initializer_list<std
   findings.push_back({{what, where(), join(why)}, of_key});
 }
 
-inline std::vector<problem> writer::problems() const {
+inline std::vector<problem> writer::problems(const std::vector<finding>& findings) {
   std::vector<problem> all;
   for (const finding& f : findings) all.push_back(f.what);
   return all;
@@ -1678,12 +1695,18 @@ OUTBOUND_COLD_ inline void forget_findings(writer& w, std::size_t mark, std::str
   }
 }
 
+// For a problem that no later value replaces.
+OUTBOUND_COLD_ inline void add_once(std::vector<writer::finding>& findings, const writer::finding& found) {
+  for (const writer::finding& f : findings)
+    if (f.what.what == found.what.what && f.what.where == found.what.where && f.what.why == found.what.why) return;
+  findings.push_back(found);
+}
+
 // Appends the problems of a part, whose pointers begin at w.here.
 OUTBOUND_COLD_ inline void adopt_findings(writer& w, const std::vector<writer::finding>& part) {
   const std::string where = w.where();
-  const std::size_t size = part.size();  // it may be w's own
-  for (std::size_t i = 0; i < size; ++i)
-    w.findings.push_back({{part[i].what.what, where + part[i].what.where, part[i].what.why}, part[i].of_key});
+  for (const writer::finding& f : part)
+    w.findings.push_back({{f.what.what, where + f.what.where, f.what.why}, f.of_key});
 }
 
 OUTBOUND_COLD_ inline void report_text(writer& w, text s, bool of_key) {
@@ -1903,7 +1926,7 @@ OUTBOUND_COLD_ inline std::size_t erase_older(writer& w, std::size_t open, std::
     append_pointer(where, unquoted(key));
     forget_findings(w, mark, where);
     char* from = w.begin + (m.key.data() - w.begin);
-    char* to = w.begin + (m.next - w.begin);
+    char* to = w.begin + (skip_space(m.next, limit) - w.begin);
     if (to < limit && *to == ',') ++to;  // the comma behind it goes too,
     else if (from[-1] == ',') --from;    // or the one before it
     std::memmove(from, to, static_cast<std::size_t>(w.cursor - to));
@@ -2008,6 +2031,20 @@ inline bool write_new_key(writer& w, const addition& a) {
   const bool good = w.write_key(a.key);
   return a.keys->insert(hash(good ? a.key.view() : "")) && good;
 }
+
+// A value of the user's may look at the builder that it is added to, and sees what was complete before.
+class while_adding {
+ public:
+  while_adding(std::size_t& complete, const writer& w, const erased& v) noexcept : complete_{complete} {
+    complete = v.leaf ? 0 : w.size();
+  }
+  while_adding(const while_adding&) = delete;
+  while_adding& operator=(const while_adding&) = delete;
+  ~while_adding() { complete_ = 0; }
+
+ private:
+  std::size_t& complete_;
+};
 
 // Moves what was written from `middle` on to where the object ends, at `close`.
 inline void settle(writer& w, std::size_t open, std::size_t close, std::size_t tail) {
@@ -2123,8 +2160,8 @@ OUTBOUND_COLD_ inline void refuse_depth(writer& w, unsigned depth) {
 class deeper {
  public:
   explicit deeper(writer& w) : w_{w} {
-    if (++w.depth > w.deepest) w.deepest = w.depth;
-    if (w.depth > max_depth) refuse_depth(w, w.depth);
+    if (++w.depth > max_depth) refuse_depth(w, w.depth);
+    else if (w.depth > w.deepest) w.deepest = w.depth;
   }
   deeper(const deeper&) = delete;
   deeper& operator=(const deeper&) = delete;
@@ -2281,16 +2318,16 @@ template <class T>
 void write_spliced(writer& w, const erased& e) {
   const T& from = *static_cast<const T*>(e.held.range.data);
   const unsigned depth = w.depth + e.levels;
-  if (depth > w.deepest) w.deepest = depth;
   if (depth > max_depth) return refuse_depth(w, depth);
+  if (depth > w.deepest) w.deepest = depth;
   w.append(from.text().substr(0, e.held.range.size));
-  if (!from.out().findings.empty()) adopt_findings(w, from.out().findings);
+  if (!from.out().findings.empty()) adopt_findings(w, from.own_findings());
 }
 
 template <class T>
 erased erase_spliced(const T& v) noexcept {
   erased e = with_range(&write_spliced<T>, &v, v.text().size());
-  e.levels = v.out().deepest - v.out().depth + 1;
+  e.levels = v.levels();
   return e;
 }
 
@@ -2657,7 +2694,8 @@ inline object::object(std::initializer_list<member> members) {
   own_.release();
 }
 
-inline object::object(detail::writer& surrounding) : surrounding_{&surrounding}, open_{surrounding.size()} {
+inline object::object(detail::writer& surrounding)
+    : surrounding_{&surrounding}, place_{surrounding.here}, open_{surrounding.size()}, level_{surrounding.depth} {
   surrounding.append("{}");
 }
 
@@ -2677,16 +2715,22 @@ inline object& object::operator=(object&& other) noexcept {
   return *this;
 }
 
-// Its own text and problems, also while it is part of another.
+// Its own problems, also while it is part of another.
+inline std::vector<detail::writer::finding> object::own_findings() const {
+  std::vector<detail::writer::finding> own;
+  const std::string place = detail::writer::where(place_);
+  for (const auto& f : out().findings)
+    if (detail::is_within(f.what.where, place) && !(f.of_key && f.what.where == place))
+      own.push_back({{f.what.what, f.what.where.substr(place.size()), f.what.why}, f.of_key});
+  return own;
+}
+
 inline detail::writer object::extract() const {
-  if (surrounding_ == nullptr) return own_;
+  if (surrounding_ == nullptr && complete_ == 0) return own_;
   detail::writer part;
   part.append(text());
-  part.deepest = surrounding_->deepest - surrounding_->depth + 1;
-  const std::string here = surrounding_->where();
-  for (const auto& f : surrounding_->findings)
-    if (detail::is_within(f.what.where, here) && !(f.of_key && f.what.where == here))
-      part.findings.push_back({{f.what.what, f.what.where.substr(here.size()), f.what.why}, f.of_key});
+  part.deepest = levels();
+  part.findings = own_findings();
   return part;
 }
 
@@ -2697,18 +2741,22 @@ inline void object::assign(const object& other) {
   if (surrounding_ == nullptr) return own_.swap(copy);
   detail::writer& w = *surrounding_;
   w.cursor = w.begin + open_;
-  detail::forget_findings(w, w.findings.size(), w.where());
+  detail::forget_findings(w, w.findings.size(), detail::writer::where(place_));
   w.append(copy.size() == 0 ? "{}" : copy.view());
+  const detail::writer::place* const here = std::exchange(w.here, place_);
   detail::adopt_findings(w, copy.findings);
+  w.here = here;
 }
 
 inline std::string_view object::text() const noexcept {
-  return out().size() == 0 ? std::string_view{"{}"} : out().view(open_);
+  if (out().size() == 0) return "{}";
+  return {out().begin + open_, (complete_ != 0 ? complete_ : out().size()) - open_};
 }
 
 inline void object::insert(outbound::text key, const detail::erased& v) {
   detail::writer& w = out();
   if (w.size() == 0) w.append("{}");
+  const detail::while_adding adding{complete_, w, v};
   detail::insert(w, open_, w.size() - 1, {nullptr, key, &keys_}, v);
 }
 
@@ -2727,6 +2775,7 @@ array array::of(Ts&&... elements) {
 
 inline void array::insert(const detail::erased& v) {
   if (out_.size() == 0) out_.append("[]");
+  const detail::while_adding adding{complete_, out_, v};
   detail::insert(out_, 0, out_.size() - 1, {nullptr, "", nullptr, count_}, v);
   ++count_;
   out_.release();
@@ -2737,7 +2786,9 @@ inline array& array::add(const value& v) & {
   return *this;
 }
 
-inline std::string_view array::text() const noexcept { return out_.size() == 0 ? std::string_view{"[]"} : out_.view(); }
+inline std::string_view array::text() const noexcept {
+  return out_.size() == 0 ? "[]" : out_.view().substr(0, complete_ != 0 ? complete_ : detail::npos);
+}
 
 // >>messages: implementation ------------------------------------------------------------------------------------------
 
@@ -2904,7 +2955,7 @@ inline std::size_t message::limit() const noexcept {
 inline bool message::valid() const noexcept { return out_.findings.empty() && out_.size() <= limit(); }
 
 inline std::vector<problem> message::problems() const {
-  std::vector<problem> all = out_.problems();
+  std::vector<problem> all = detail::writer::problems(out_.findings);
   if (out_.size() > limit())
     all.push_back({defect::too_large, "",
                    detail::join({"is ", detail::digits_of{out_.size()}, " bytes long; the limit is ",
@@ -2923,6 +2974,7 @@ inline message::message(std::string_view path, const user& subject) : path_{path
 
 inline void message::set(const detail::field& f, const detail::erased& v) {
   const bool repeated = (fields_ & f.bit) != 0;
+  const detail::while_adding adding{complete_, out_, v};
   detail::insert(out_, 0, out_.size() - 1, {&f, "", nullptr, 0, repeated}, v);
   out_.release();
   if (repeated) locate();
@@ -2940,8 +2992,8 @@ inline void message::set(const detail::field& f, const detail::list<text>& v) {
 // Finds attributes or properties again, after a field before them may have gone.
 inline void message::locate() noexcept {
   if (open_ == 0) return;
-  std::string_view at = detail::find_member(body(), detail::api::attributes.quoted_name());
-  if (at.empty()) at = detail::find_member(body(), detail::api::properties.quoted_name());
+  std::string_view at = detail::find_member(out_.view(), detail::api::attributes.quoted_name());
+  if (at.empty()) at = detail::find_member(out_.view(), detail::api::properties.quoted_name());
   open_ = static_cast<std::size_t>(at.data() - out_.begin);
   close_ = open_ + at.size() - 1;
 }
@@ -2958,6 +3010,7 @@ inline void message::merge(const detail::field& f, text key, const detail::erase
     return;
   }
   {
+    const detail::while_adding adding{complete_, out_, v};
     const detail::at_place here{out_, f.name()};
     const detail::deeper level{out_};
     close_ = detail::insert(out_, open_, close_, {nullptr, key, &keys_}, v);
@@ -2965,20 +3018,15 @@ inline void message::merge(const detail::field& f, text key, const detail::erase
   out_.release();
 }
 
-// The members of the object that `all` writes become members of the field. A `json` may have blanks around, so it is
-// always taken apart.
+// The members of the object that `all` writes become members of the field. What may be refused as a whole, or have
+// blanks around it, is always taken apart.
 inline void message::merge(const detail::field& f, const detail::erased& all) {
-  if (open_ == 0 && all.write != &detail::write_json_object) {
+  if (open_ == 0 && all.write != &detail::write_json_object && all.levels < detail::max_depth) {
     const std::size_t before = out_.size();
     set(f, all);
     keys_.complete = false;
     open_ = before + f.size;
     close_ = out_.size() - 2;
-    if (out_.begin[open_] == '{') return;
-    open_ = 0;  // it was refused, so the field is not set; the problem stays
-    fields_ &= ~f.bit;
-    out_.cursor = out_.begin + before;
-    out_.cursor[-1] = '}';
     return;
   }
   detail::writer part;
@@ -2986,8 +3034,10 @@ inline void message::merge(const detail::field& f, const detail::erased& all) {
     const detail::at_place here{part, f.name()};
     all.write(part, all);
   }
-  if (detail::begins_with(detail::skip_blanks(part.view()), "{")) merge_text(f, part.view());
-  for (auto& found : part.findings) out_.findings.push_back(std::move(found));
+  message merged = *this;  // all members or none
+  if (detail::begins_with(detail::skip_blanks(part.view()), "{")) merged.merge_text(f, part.view());
+  for (const auto& found : part.findings) detail::add_once(merged.out_.findings, found);
+  *this = std::move(merged);
 }
 
 inline void message::merge_text(const detail::field& f, std::string_view object_text) {
@@ -3044,15 +3094,19 @@ inline identify& identify::group(text group_id) & {
   return *this;
 }
 inline identify& identify::group(text group_id, std::initializer_list<member> attributes) & {
-  group(group_id);
-  set(detail::api::group_attributes, detail::erase_members(attributes));
+  set_group(group_id, detail::erase_members(attributes));
   return *this;
 }
 template <class T>
 identify& identify::group(text group_id, const T& attributes) & {
-  group(group_id);
-  set(detail::api::group_attributes, detail::erase_object(attributes));
+  set_group(group_id, detail::erase_object(attributes));
   return *this;
+}
+inline void identify::set_group(text group_id, const detail::erased& attributes) {
+  identify both = *this;  // both fields or none
+  both.set(detail::api::group_id, detail::erase_required(group_id));
+  both.set(detail::api::group_attributes, attributes);
+  *this = std::move(both);
 }
 inline identify& identify::previous_id(const user& previous) & {
   const id v = previous.view();
@@ -3208,7 +3262,7 @@ auto guarded(const Work& work, const Failed& failed) -> decltype(work()) {
   try {
     return work();
   } catch (const std::exception& e) {
-    return failed(e.what());
+    return failed(e.what() != nullptr ? e.what() : "");
   } catch (...) {
     return failed("something that is no std::exception");
   }
@@ -3248,28 +3302,44 @@ class category final : public std::error_category {
   std::string message(int code) const override { return describe(static_cast<errc>(code)); }
 };
 
-// One line of at most 200 bytes or so, fit for a log whatever the server sent.
+// One line, fit for a log whatever it is made of: controls (C0, DEL, C1) and the separators U+2028 and U+2029 become
+// blanks.
 inline std::string one_line(std::string_view s) {
-  constexpr std::size_t most = 200;
-  std::string out = repaired(s.substr(0, most));
-  for (char& c : out)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';
-  if (s.size() > most) out += "...";
+  const std::string clean = repaired(s);
+  const char* const end = clean.data() + clean.size();
+  std::string out;
+  for (const char* p = clean.data(); p != end;) {
+    const std::string_view c{p, utf8_next(p, end).size};
+    const bool blank =
+        c < " " || c == "\x7F" || (c >= "\xC2\x80" && c <= "\xC2\x9F") || c == "\xE2\x80\xA8" || c == "\xE2\x80\xA9";
+    out += blank ? " " : c;
+    p += c.size();
+  }
   return out;
+}
+
+// The same of a text that may be long: its beginning.
+inline std::string excerpt(std::string_view s) {
+  std::size_t most = 400;
+  if (s.size() <= most) return one_line(s);
+  while (most > 397 && is_continuation(&s[most])) --most;
+  return join({one_line(s.substr(0, most)), "..."});
 }
 
 // What a response says of its error: {"error":{"Message":"...","Code":7}} if that is there, else the body as it is.
 inline std::string server_text(std::string_view body) {
   json_checker check{body};
   const std::string_view top = skip_blanks(body);
-  if (!begins_with(top, "{") || !check.run()) return one_line(body);
+  if (!begins_with(top, "{") || !check.run()) return excerpt(body);
   const std::string_view inner = find_member(top, "\"error\"");
   const std::string_view message = begins_with(inner, "{") ? find_member(inner, "\"Message\"") : std::string_view{};
-  if (!begins_with(message, "\"")) return one_line(body);
+  if (!begins_with(message, "\"")) return excerpt(body);
   const std::string_view code = find_member(inner, "\"Code\"");
-  const std::string shown = one_line(unquoted(message));
-  return code.empty() ? shown : join({shown, " (code ", one_line(code), ")"});
+  const std::string shown = excerpt(unquoted(message));
+  return code.empty() ? shown : join({shown, " (code ", excerpt(code), ")"});
 }
+
+inline bool is_success(int status) noexcept { return status >= 200 && status < 300; }
 
 inline errc classify(int status) noexcept {
   switch (status) {
@@ -3297,7 +3367,7 @@ inline outbound::error invalid_message(std::vector<problem> problems) {
   std::string text = describe(errc::invalid_message);
   for (std::size_t i = 0; i < problems.size() && i < shown; ++i)
     text += join(
-        {i == 0 ? ": " : "; ", problems[i].where.empty() ? "it" : one_line(problems[i].where), " ", problems[i].why});
+        {i == 0 ? ": " : "; ", problems[i].where.empty() ? "it" : excerpt(problems[i].where), " ", problems[i].why});
   if (problems.size() > shown) text += join({"; and ", digits_of{problems.size() - shown}, " more"});
   return {errc::invalid_message, 0, std::move(text), std::move(problems)};
 }
@@ -3339,6 +3409,9 @@ transport::transport(F&& f) {
   static_assert(std::is_invocable_r_v<result<response>, G&, const request&>,
                 "outbound: a transport is called with a const outbound::request& and returns a result<response>, a "
                 "response or an error");
+  if constexpr (std::is_pointer_v<G>) {
+    if (f == nullptr) return;  // no transport
+  }
   target_ = new G(std::forward<F>(f));
   call_ = &detail::transport_call<G>::run;
   destroy_ = &detail::transport_call<G>::destroy;
@@ -3371,7 +3444,7 @@ inline result<response> no_transport_t::operator()(const request&) const {
 }
 
 inline result<response> interpret(response r) {
-  if (r.status >= 200 && r.status < 300) return r;
+  if (detail::is_success(r.status)) return r;
   const errc code = detail::classify(r.status);
   std::string text = detail::describe(code);
   if (r.status != 0) text += detail::join({" (HTTP ", std::to_string(r.status), ")"});
@@ -3450,11 +3523,32 @@ inline std::string check_base_url(std::string_view url) {
   return {};
 }
 
-// A server may repeat the key in what it says.
-inline void redact(std::string& s, std::string_view key) {
+// Where the key ends in s if it stands at s[at], as it is or with backslashes before its characters (as in JSON); npos
+// if it does not.
+inline std::size_t end_of_key(std::string_view s, std::size_t at, std::string_view key) noexcept {
+  for (const char c : key) {
+    if (at < s.size() && s[at] != c && s[at] == '\\') ++at;
+    if (at >= s.size() || s[at] != c) return npos;
+    ++at;
+  }
+  return at;
+}
+
+// A copy of what a server or a transport said, without the key: they may repeat it.
+inline std::string redacted(std::string_view s, std::string_view key) {
   constexpr std::size_t shortest_secret = 4;  // a shorter one is in every other word
-  if (key.size() < shortest_secret) return;
-  for (std::size_t at = 0; (at = s.find(key, at)) != npos;) s.replace(at, key.size(), "<key>");
+  if (key.size() < shortest_secret) return std::string{s};
+  std::string out;
+  for (std::size_t at = 0; at < s.size();) {
+    const std::size_t end = end_of_key(s, at, key);
+    if (end == npos) {
+      out += s[at++];
+    } else {
+      out += "[key]";
+      at = end;
+    }
+  }
+  return out;
 }
 
 }  // namespace detail
@@ -3500,11 +3594,12 @@ inline result<response> client::send(const message& m) noexcept {
     result<request> r = prepared(m);
     if (!r) return std::move(r).error();
     result<response> answer = transport_(*r);
-    if (answer) answer = interpret(std::move(*answer));
-    if (answer) return answer;
+    if (answer && !detail::is_success(answer->status))
+      answer->body = detail::redacted(answer->body, key_);  // before it is cut
+    if (answer) return interpret(std::move(*answer));
     outbound::error& e = answer.error();
     if (e.code == errc{}) e.code = errc::no_response;  // a failure without a name may have been processed
-    detail::redact(e.message, key_);
+    e.message = detail::excerpt(detail::redacted(e.message, key_));
     return answer;
   };
   return detail::guarded(work, detail::out_of_memory);

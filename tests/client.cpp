@@ -63,8 +63,9 @@ options with_url(const std::string& url) {
 }
 
 bool is_token(std::string_view s) {  // RFC 9110, 5.6.2
-  return !s.empty() && s.find_first_not_of("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
-                                           "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == std::string_view::npos;
+  return !s.empty() && s.find_first_not_of(
+                           "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+                           "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == std::string_view::npos;
 }
 
 bool is_field_value(std::string_view s) {  // RFC 9110, 5.5, without obs-text
@@ -104,7 +105,7 @@ TEST_CASE("F34: a key that is not plain visible ASCII is refused, never trimmed,
       CHECK(e->code == errc::invalid_options);
       CHECK(e->status == 0);
       CHECK(!e->message.empty());
-      CHECK(is_field_value(e->message));  // so it reads as one line
+      CHECK(is_field_value(e->message));                      // so it reads as one line
       CHECK((key.size() < 6 || !contains(e->message, key)));  // " key" is in every sentence
     }
   }
@@ -138,9 +139,10 @@ TEST_CASE("F36: the key is in no error", "[F36]") {
   const std::string key = secret;
   std::vector<result<response>> answers;
   for (const int status : {0, 302, 400, 401, 403, 404, 422, 429, 500, 503, 777}) {
-    for (const std::string& body :
-         {key, "unknown key " + key + "!", key + key + key, R"({"error":{"Message":"unknown key )" + key + R"(","Code":1}})",
-          R"({"error":{"Message":"no","Code":")" + key + R"("}})", R"({"error":")" + key + R"("})", "<html>" + key + "</html>\n"})
+    for (const std::string& body : {key, "unknown key " + key + "!", key + key + key,
+                                    R"({"error":{"Message":"unknown key )" + key + R"(","Code":1}})",
+                                    R"({"error":{"Message":"no","Code":")" + key + R"("}})",
+                                    R"({"error":")" + key + R"("})", "<html>" + key + "</html>\n"})
       answers.emplace_back(response{status, body, {{"Location", "https://example.com/?key=" + key}}});
   }
   // Also where the text is cut.
@@ -492,7 +494,9 @@ TEST_CASE("client: transports of every kind") {
     CHECK(c.send(u.identify())->status == 200);
   }
   {
-    client c{secret, [](const auto& r) -> result<response> { return response{r.method == "POST" ? 200 : 500, {}, {}}; }};
+    client c{secret, [](const auto& r) -> result<response> {
+               return response{r.method == "POST" ? 200 : 500, {}, {}};
+             }};
     CHECK(c.send(u.identify())->status == 200);
   }
   {
@@ -564,7 +568,8 @@ TEST_CASE("client: what a transport says is kept") {
 TEST_CASE("F39: what a transport returns may be nonsense", "[F39]") {
   for (const int status : {0, -1, 99, 600, (std::numeric_limits<int>::min)(), (std::numeric_limits<int>::max)()}) {
     client c{secret, [status](const request&) {
-               return response{status, std::string(std::size_t{1} << 20, '\xFF'), {{"", ""}, {"a", "1"}, {"A", "2"}, {"\n", "\r"}}};
+               return response{
+                   status, std::string(std::size_t{1} << 20, '\xFF'), {{"", ""}, {"a", "1"}, {"A", "2"}, {"\n", "\r"}}};
              }};
     const auto sent = c.send(u.identify());
     REQUIRE(!sent);
@@ -646,17 +651,19 @@ TEST_CASE("F40: an empty std::function is an error, not a crash", "[F40]") {
 
 TEST_CASE("F40: a transport may use another client, and its own", "[F40]") {
   int inner_calls = 0;
-  client inner{"key-inner", [&inner_calls](const request& r) {
-                 ++inner_calls;
-                 return response{*outbound::find_header(r.headers, "X-Outbound-Key") == "key-inner" ? 200 : 500, {}, {}};
-               }};
+  client inner{
+      "key-inner", [&inner_calls](const request& r) {
+        ++inner_calls;
+        return response{*outbound::find_header(r.headers, "X-Outbound-Key") == "key-inner" ? 200 : 500, {}, {}};
+      }};
   client* self = nullptr;
   int depth = 0;
-  client outer{"key-outer", [&](const request& r) -> result<response> {
-                 if (!inner.send(u.track("nested"))) return refuse(r);
-                 if (++depth < 3 && !self->send(u.track("again"))) return refuse(r);
-                 return response{*outbound::find_header(r.headers, "X-Outbound-Key") == "key-outer" ? 200 : 500, {}, {}};
-               }};
+  client outer{
+      "key-outer", [&](const request& r) -> result<response> {
+        if (!inner.send(u.track("nested"))) return refuse(r);
+        if (++depth < 3 && !self->send(u.track("again"))) return refuse(r);
+        return response{*outbound::find_header(r.headers, "X-Outbound-Key") == "key-outer" ? 200 : 500, {}, {}};
+      }};
   self = &outer;
   CHECK(outer.send(u.identify()));
   CHECK(depth == 3);
@@ -774,7 +781,8 @@ TEST_CASE("F75: 100 clients with their own keys and hosts, side by side", "[F75]
                with_url("https://host-" + std::to_string(n) + ".example")};
       for (int i = 0; i < 20; ++i) {
         const auto sent = c.send(user{i}.track("e").property("n", n).property("d", 0.5 * i));
-        if (n % 3 == 0) good[n] += !sent && sent.error().code == errc::unauthorized && !contains(sent.error().message, key);
+        if (n % 3 == 0)
+          good[n] += !sent && sent.error().code == errc::unauthorized && !contains(sent.error().message, key);
         else good[n] += sent.has_value();
       }
     });
@@ -789,7 +797,9 @@ namespace {
 // Calls everything that is public, with values that reach the far corners.
 std::size_t use_everything() {
   std::size_t n = 0;
-  client c{secret, [](const request& r) { return response{r.body.size() % 2 == 0 ? 200 : 400, R"({"error":{"Message":"m"}})", {}}; }};
+  client c{secret, [](const request& r) {
+             return response{r.body.size() % 2 == 0 ? 200 : 400, R"({"error":{"Message":"m"}})", {}};
+           }};
   client refused{"no\n", ok};
   outbound::object o{{"d", 0.1}, {"big", 1e300}, {"tiny", 5e-324}, {"nan", std::nan("")}, {"f", 0.3F}, {"i", -5}};
   o.set("again", o).set("a", outbound::array::of(1.5, "x", nullptr));
@@ -802,8 +812,9 @@ std::size_t use_everything() {
   n += b.add(what).has_value();
   n += b.add(u.track("e")).has_value();
   n += b.add(who).has_value();
-  for (const outbound::message& m : {outbound::message{who}, outbound::message{what}, outbound::message{b}, u.subscribe({1}),
-                                     u.register_token(outbound::platform::fcm, "t"), u.unsubscribe(std::vector<int>{})}) {
+  for (const outbound::message& m :
+       {outbound::message{who}, outbound::message{what}, outbound::message{b}, u.subscribe({1}),
+        u.register_token(outbound::platform::fcm, "t"), u.unsubscribe(std::vector<int>{})}) {
     n += m.body().size() + m.problems().size() + m.warnings().size() + m.user_key().size() + m.path().size();
     n += c.send(m).has_value();
     n += refused.send(m).error().message.size();

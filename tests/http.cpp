@@ -26,8 +26,8 @@ using outbound::request;
 using outbound::response;
 using outbound::result;
 
-const errc every_errc[] = {errc::invalid_message, errc::invalid_options, errc::not_sent,    errc::no_response,
-                           errc::malformed_json,  errc::invalid_field,   errc::unauthorized, errc::misdirected,
+const errc every_errc[] = {errc::invalid_message, errc::invalid_options, errc::not_sent,          errc::no_response,
+                           errc::malformed_json,  errc::invalid_field,   errc::unauthorized,      errc::misdirected,
                            errc::throttled,       errc::unavailable,     errc::unexpected_status, errc::queue_full,
                            errc::closed,          errc::store_failed,    errc::out_of_memory};
 
@@ -56,13 +56,19 @@ errc meaning(int status) {
 
 // RFC 3629, by its grammar: the tests' own opinion.
 bool is_utf8(std::string_view s) {
-  const auto at = [&s](std::size_t i) { return i < s.size() ? static_cast<unsigned>(static_cast<unsigned char>(s[i])) : 0U; };
+  const auto at = [&s](std::size_t i) {
+    return i < s.size() ? static_cast<unsigned>(static_cast<unsigned char>(s[i])) : 0U;
+  };
   const auto in = [&at](std::size_t i, unsigned low, unsigned high) { return at(i) >= low && at(i) <= high; };
   for (std::size_t i = 0; i < s.size();) {
     if (at(i) < 0x80) i += 1;
     else if (in(i, 0xC2, 0xDF) && in(i + 1, 0x80, 0xBF)) i += 2;
-    else if (in(i, 0xE0, 0xEF) && in(i + 1, at(i) == 0xE0 ? 0xA0 : 0x80, at(i) == 0xED ? 0x9F : 0xBF) && in(i + 2, 0x80, 0xBF)) i += 3;
-    else if (in(i, 0xF0, 0xF4) && in(i + 1, at(i) == 0xF0 ? 0x90 : 0x80, at(i) == 0xF4 ? 0x8F : 0xBF) && in(i + 2, 0x80, 0xBF) && in(i + 3, 0x80, 0xBF)) i += 4;
+    else if (in(i, 0xE0, 0xEF) && in(i + 1, at(i) == 0xE0 ? 0xA0 : 0x80, at(i) == 0xED ? 0x9F : 0xBF) &&
+             in(i + 2, 0x80, 0xBF))
+      i += 3;
+    else if (in(i, 0xF0, 0xF4) && in(i + 1, at(i) == 0xF0 ? 0x90 : 0x80, at(i) == 0xF4 ? 0x8F : 0xBF) &&
+             in(i + 2, 0x80, 0xBF) && in(i + 3, 0x80, 0xBF))
+      i += 4;
     else return false;
   }
   return true;
@@ -108,7 +114,8 @@ TEST_CASE("http: every status from 100 to 599") {
 TEST_CASE("F39: a status that is none is classified", "[F39]") {
   constexpr int lowest = (std::numeric_limits<int>::min)();
   constexpr int highest = (std::numeric_limits<int>::max)();
-  for (const int status : {0, -1, 1, 20, 99, 600, 700, 999, 1000, 2000, 4000, 65536 + 200, 99999, lowest, lowest + 200, highest}) {
+  for (const int status :
+       {0, -1, 1, 20, 99, 600, 700, 999, 1000, 2000, 4000, 65536 + 200, 99999, lowest, lowest + 200, highest}) {
     CAPTURE(status);
     const result<response> r = outbound::interpret(response{status, {}, {}});
     REQUIRE(!r);
@@ -125,7 +132,8 @@ TEST_CASE("http: an error body in the documented form is shown") {
   CHECK(contains(text, "7"));
   CHECK(contains(text, "400"));
   CHECK(!contains(text, "{"));
-  CHECK(contains(said(500, R"( { "more" : [1] , "error" : { "Code" : 12 , "Message" : "bad \"JSON\" \u00e9" } } )"), "bad \"JSON\" \xC3\xA9"));
+  CHECK(contains(said(500, R"( { "more" : [1] , "error" : { "Code" : 12 , "Message" : "bad \"JSON\" \u00e9" } } )"),
+                 "bad \"JSON\" \xC3\xA9"));
   CHECK(contains(said(401, R"({"error":{"Message":"no"}})"), "no"));
 }
 
@@ -220,9 +228,15 @@ TEST_CASE("http: line breaks and control characters beyond ASCII do not reach a 
 // --- headers
 
 TEST_CASE("F39: headers are found by name, in any case", "[F39]") {
-  const std::vector<header> headers{{"Content-Type", "text/html"}, {"RETRY-AFTER", "120"}, {"retry-after", "5"},
-                                    {"X-\xC3\x84", "umlaut"},      {"", "no name"},        {"A[", "bracket"},
-                                    {"x@", "at"},                  {"Empty", ""},          {"Name ", "blank"}};
+  const std::vector<header> headers{{"Content-Type", "text/html"},
+                                    {"RETRY-AFTER", "120"},
+                                    {"retry-after", "5"},
+                                    {"X-\xC3\x84", "umlaut"},
+                                    {"", "no name"},
+                                    {"A[", "bracket"},
+                                    {"x@", "at"},
+                                    {"Empty", ""},
+                                    {"Name ", "blank"}};
   const auto find = [&headers](outbound::text name) {
     const std::string* const v = outbound::find_header(headers, name);
     return v != nullptr ? *v : std::string{"(none)"};
@@ -259,8 +273,8 @@ namespace {
 // What a POSIX shell hands to curl when it reads that line.
 std::vector<std::string> shell_sees(const std::string& line) {
   namespace fs = std::filesystem;
-  const fs::path script = fs::temp_directory_path() /
-                          ("outbound-curl-" + std::to_string(reinterpret_cast<std::uintptr_t>(&line)) + ".sh");
+  const fs::path script =
+      fs::temp_directory_path() / ("outbound-curl-" + std::to_string(reinterpret_cast<std::uintptr_t>(&line)) + ".sh");
   const fs::path output = fs::path{script}.replace_extension(".out");
   {
     std::ofstream out{script, std::ios::binary};
@@ -290,7 +304,8 @@ request sample() {
   request r;
   r.method = "POST";
   r.url = "https://api.outbound.io/v2/track";
-  r.headers = {{"Content-Type", "application/json"}, {"X-Outbound-Key", "hush-hush"}, {"X-Outbound-Client", "Cpp/1.0.0"}};
+  r.headers = {
+      {"Content-Type", "application/json"}, {"X-Outbound-Key", "hush-hush"}, {"X-Outbound-Client", "Cpp/1.0.0"}};
   r.body = R"({"user_id":"u","event":"e"})";
   return r;
 }
@@ -311,8 +326,8 @@ TEST_CASE("http: a curl line names what is sent, and hides the key") {
 
 TEST_CASE("http: a curl line shows the values of known headers only") {
   request r = sample();
-  for (const char* name : {"x-outbound-key", "X-OUTBOUND-KEY", "X-Outbound-Key2", "Authorization", "Cookie", "X-Api-Key",
-                           "Proxy-Authorization", "", "Content-Type2", "content_type", "X-Outbound"})
+  for (const char* name : {"x-outbound-key", "X-OUTBOUND-KEY", "X-Outbound-Key2", "Authorization", "Cookie",
+                           "X-Api-Key", "Proxy-Authorization", "", "Content-Type2", "content_type", "X-Outbound"})
     r.headers.push_back({name, "hush-hush"});
   CHECK(!contains(outbound::curl_command(r), "hush-hush"));
   r.headers = {{"x-outbound-guid", "a-guid"}, {"CONTENT-TYPE", "a-type"}, {"x-OUTBOUND-client", "a-client"}};
@@ -336,9 +351,9 @@ TEST_CASE("http: a shell reads from a curl line exactly what is sent") {
   for (int c = 1; c < 256; ++c) all_bytes += static_cast<char>(c);
   for (const std::string& evil :
        {std::string{"'"}, std::string{"''"}, std::string{"it's"}, std::string{"'; exit 3; '"}, std::string{"$(exit 3)"},
-        std::string{"`exit 3`"}, std::string{"\\"}, std::string{"\\'"}, std::string{"a\nexit 3\n"}, std::string{"\" $HOME \""},
-        std::string{"!! # & | > <"}, std::string{"@/etc/passwd"}, std::string{"-o x"}, std::string{"--"}, std::string{"\r\n"},
-        all_bytes, std::string(5000, '\'')}) {
+        std::string{"`exit 3`"}, std::string{"\\"}, std::string{"\\'"}, std::string{"a\nexit 3\n"},
+        std::string{"\" $HOME \""}, std::string{"!! # & | > <"}, std::string{"@/etc/passwd"}, std::string{"-o x"},
+        std::string{"--"}, std::string{"\r\n"}, all_bytes, std::string(5000, '\'')}) {
     CAPTURE(evil);
     request r = sample();
     r.body = evil;

@@ -117,7 +117,8 @@ void check_seen(const std::vector<seen>& all, const std::string& want) {
 template <class T>
 void check_everywhere(const T& v, const std::string& want) {
   std::vector<seen> all;
-  const auto see = [&all](const char* surrounding, std::string_view text, const std::vector<outbound::problem>& problems) {
+  const auto see = [&all](const char* surrounding, std::string_view text,
+                          const std::vector<outbound::problem>& problems) {
     all.push_back({surrounding, std::string{text}, problems.size()});
   };
   const object member{{"k", v}}, element{{"k", {v, 1}}}, inner{{"k", {{"n", v}}}};
@@ -281,8 +282,14 @@ TEST_CASE("enums are their number, time points whole seconds", "[json]") {
   check_everywhere(at(std::chrono::seconds{-62135596800}), "-62135596800");
   check_everywhere(at(std::chrono::hours{-1}), "-3600");
   check_everywhere(at(std::chrono::minutes{2}), "120");
-  check_everywhere((system_clock::time_point::min)(), std::to_string(std::chrono::floor<std::chrono::seconds>((system_clock::time_point::min)().time_since_epoch()).count()));
-  check_everywhere((system_clock::time_point::max)(), std::to_string(std::chrono::floor<std::chrono::seconds>((system_clock::time_point::max)().time_since_epoch()).count()));
+  check_everywhere(
+      (system_clock::time_point::min)(),
+      std::to_string(
+          std::chrono::floor<std::chrono::seconds>((system_clock::time_point::min)().time_since_epoch()).count()));
+  check_everywhere(
+      (system_clock::time_point::max)(),
+      std::to_string(
+          std::chrono::floor<std::chrono::seconds>((system_clock::time_point::max)().time_since_epoch()).count()));
 }
 
 TEST_CASE("optionals are their value or null", "[json]") {
@@ -388,7 +395,10 @@ TEST_CASE("braces: objects, arrays, and both in one another", "[json]") {
   CHECK(a.text() == R"([[1,2],{"c":1},"x"])");
   CHECK(array::of(1).add(2).text() == "[1,2]");
   CHECK(object{{"x", 1}}.set("y", 2).text() == R"({"x":1,"y":2})");
-  CHECK(outbound::user{"u"}.track("e").properties({{"items", {{{"sku", "A1"}, {"qty", 2}}, {{"sku", "B2"}, {"qty", 1}}}}}).body() ==
+  CHECK(outbound::user{"u"}
+            .track("e")
+            .properties({{"items", {{{"sku", "A1"}, {"qty", 2}}, {{"sku", "B2"}, {"qty", 1}}}}})
+            .body() ==
         R"({"user_id":"u","event":"e","properties":{"items":[{"sku":"A1","qty":2},{"sku":"B2","qty":1}]}})");
 }
 
@@ -406,9 +416,9 @@ struct sixty_four {
   FIELDS_OF_8(DECLARE, g)
   FIELDS_OF_8(DECLARE, h)
 };
-OUTBOUND_FIELDS(sixty_four, a0, a1, a2, a3, a4, a5, a6, a7, b0, b1, b2, b3, b4, b5, b6, b7, c0, c1, c2, c3, c4, c5, c6, c7,
-                d0, d1, d2, d3, d4, d5, d6, d7, e0, e1, e2, e3, e4, e5, e6, e7, f0, f1, f2, f3, f4, f5, f6, f7, g0, g1, g2,
-                g3, g4, g5, g6, g7, h0, h1, h2, h3, h4, h5, h6, h7)
+OUTBOUND_FIELDS(sixty_four, a0, a1, a2, a3, a4, a5, a6, a7, b0, b1, b2, b3, b4, b5, b6, b7, c0, c1, c2, c3, c4, c5, c6,
+                c7, d0, d1, d2, d3, d4, d5, d6, d7, e0, e1, e2, e3, e4, e5, e6, e7, f0, f1, f2, f3, f4, f5, f6, f7, g0,
+                g1, g2, g3, g4, g5, g6, g7, h0, h1, h2, h3, h4, h5, h6, h7)
 #undef FIELDS_OF_8
 #undef DECLARE
 struct two {
@@ -459,7 +469,11 @@ TEST_CASE("OUTBOUND_FIELDS with 1 and with 64 members", "[json]") {
   for (const char letter_of : std::string_view{"abcdefgh"})
     for (int i = 0; i < 8; ++i) {
       const std::string name = std::string(1, letter_of) + std::to_string(i);
-      want += (want.size() == 1 ? "\"" : ",\"") + name + "\":" + (name == "a0" ? "1" : name == "h7" ? "64" : name == "e3" ? "36" : "0");
+      want += (want.size() == 1 ? "\"" : ",\"") + name + "\":" +
+              (name == "a0"   ? "1"
+               : name == "h7" ? "64"
+               : name == "e3" ? "36"
+                              : "0");
     }
   CHECK(written(all) == want + '}');
 }
@@ -467,7 +481,9 @@ TEST_CASE("OUTBOUND_FIELDS with 1 and with 64 members", "[json]") {
 TEST_CASE("OUTBOUND_FIELDS: problems have their place, nested types theirs", "[json]") {
   const holder h{{"a\xFF", nan}, {{"ok", 1}, {"\x80", 2}}, {{"m/n", {"x", nan}}}, two{"\xC0", 1}};
   const object o{{"h", h}};
-  CHECK(o.text() == R"({"h":{"t":{"a":null,"b":null},"list":[{"a":"ok","b":1},{"a":null,"b":2}],"map":{"m/n":{"a":"x","b":null}},"maybe_two":{"a":null,"b":1}}})");
+  CHECK(
+      o.text() ==
+      R"({"h":{"t":{"a":null,"b":null},"list":[{"a":"ok","b":1},{"a":null,"b":2}],"map":{"m/n":{"a":"x","b":null}},"maybe_two":{"a":null,"b":1}}})");
   CHECK(problems_of(o) == "/h/list/1/a /h/map/m~1n/b /h/maybe_two/a /h/t/a /h/t/b");
 }
 
@@ -515,9 +531,7 @@ inline void to_outbound(object& o, const chain& c) {
 struct list_chain {
   int levels;
 };
-inline array to_outbound(const list_chain& c) {
-  return c.levels > 1 ? array::of(list_chain{c.levels - 1}) : array{};
-}
+inline array to_outbound(const list_chain& c) { return c.levels > 1 ? array::of(list_chain{c.levels - 1}) : array{}; }
 struct node {
   std::vector<node> n{};
 };
@@ -635,7 +649,8 @@ TEST_CASE("F63: json text may be 512 deep by itself, wherever it stands", "[F63]
     CAPTURE(levels);
     const std::string arrays = repeated("[", levels) + repeated("]", levels);
     const std::string objects = repeated("{\"a\":", levels - 1) + "{}" + repeated("}", levels - 1);
-    const std::string mixed = repeated("[{\"a\":", levels / 2) + (levels % 2 == 1 ? "[]" : "1") + repeated("}]", levels / 2);
+    const std::string mixed =
+        repeated("[{\"a\":", levels / 2) + (levels % 2 == 1 ? "[]" : "1") + repeated("}]", levels / 2);
     for (const std::string& text : {arrays, objects, mixed}) {
       const object o{{"k", outbound::json{text}}};
       CHECK(o.text() == "{\"k\":" + (levels <= 512 ? text : "null") + '}');
@@ -723,7 +738,8 @@ TEST_CASE("F13: a repeated key replaces and moves to the end", "[F13]") {
   CHECK(object{{"", 1}, {"", 2}}.text() == R"({"":2})");
   CHECK(object{{"a", "},{\"a\":1"}, {"a\"", 2}, {"a", 3}}.text() == R"({"a\"":2,"a":3})");
   CHECK(object{{"a\n", 1}, {"b", "\"a\\n\":1"}, {"a\n", 2}}.text() == R"({"b":"\"a\\n\":1","a\n":2})");
-  CHECK(object{{std::string_view{"a\0b", 3}, 1}, {"a", 2}, {std::string_view{"a\0b", 3}, 3}}.text() == "{\"a\":2,\"a\\u0000b\":3}");
+  CHECK(object{{std::string_view{"a\0b", 3}, 1}, {"a", 2}, {std::string_view{"a\0b", 3}, 3}}.text() ==
+        "{\"a\":2,\"a\\u0000b\":3}");
   CHECK(object{{"a", outbound::json{" { \"a\" : [ \"}\" ] } "}}, {"b", 1}, {"a", 2}}.text() == R"({"b":1,"a":2})");
   CHECK(object{{"b", 1}, {"a", outbound::json{" [ 1 , 2 ] "}}, {"b", 2}}.text() == R"({"a": [ 1 , 2 ] ,"b":2})");
   CHECK(object{{"a", outbound::json{" -1.5e7 "}}, {"b", 1}, {"a", 2}}.text() == R"({"b":1,"a":2})");
@@ -758,15 +774,24 @@ TEST_CASE("F13: members of a json object that collide with ours", "[F13]") {
   CHECK(parsed(m.body())["properties"].dump() == R"({"a":5,"b":[3],"c":4})");
   CHECK(is_json_without_repeats(m.body()));
   // One key in two spellings is one key.
-  auto spelled = outbound::user{"u"}.track("e").property("a", 1).property("\xC3\xA9", 1).property("/", 1).property("\xF0\x9F\x98\x80", 1);
+  auto spelled = outbound::user{"u"}
+                     .track("e")
+                     .property("a", 1)
+                     .property("\xC3\xA9", 1)
+                     .property("/", 1)
+                     .property("\xF0\x9F\x98\x80", 1);
   spelled.properties(outbound::json{R"({"\u0061":2,"\u00e9":2,"\/":2,"\uD83D\uDE00":2})"});
   CHECK(is_json_without_repeats(spelled.body()));
   CHECK(parsed(spelled.body())["properties"].size() == 4);
-  for (const auto& v : parsed(spelled.body())["properties"]) CHECK(v == 2);
+  const auto all_are = [&spelled](int n) {
+    const auto body = parsed(spelled.body());
+    for (const auto& v : body["properties"]) CHECK(v == n);
+  };
+  all_are(2);
   spelled.property("a", 3).property("\xC3\xA9", 3).property("/", 3).property("\xF0\x9F\x98\x80", 3);
   CHECK(is_json_without_repeats(spelled.body()));
   CHECK(parsed(spelled.body())["properties"].size() == 4);
-  for (const auto& v : parsed(spelled.body())["properties"]) CHECK(v == 3);
+  all_are(3);
 }
 
 TEST_CASE("F13: 1 to 1000 keys, each set again, in every way to set them", "[F13]") {
@@ -775,7 +800,9 @@ TEST_CASE("F13: 1 to 1000 keys, each set again, in every way to set them", "[F13
     for (const int width : {1, 7, 8, 9, 20}) {  // short keys and long ones
       const auto key = [width](int i) {
         const std::string n = std::to_string(i);
-        return (width > static_cast<int>(n.size()) ? std::string(static_cast<std::size_t>(width) - n.size(), 'k') : "") + n;
+        return (width > static_cast<int>(n.size()) ? std::string(static_cast<std::size_t>(width) - n.size(), 'k')
+                                                   : "") +
+               n;
       };
       model want;
       object by_set;
@@ -831,12 +858,24 @@ TEST_CASE("F13: random sets, replacements and copies, against a model", "[F13]")
       const auto n = random();
       switch (n % 8) {
         case 0: o.set(key, nan), m.attribute(key, nan), want.set(key, "null", true); break;
-        case 1: o.set(key, {{key, nan}, {key, 1}}), m.attribute(key, {{key, nan}, {key, 1}}), want.set(key, '{' + written(key) + ":1}"); break;
-        case 2: o.set(key, std::vector<int>(n / 8 % 50)), m.attribute(key, std::vector<int>(n / 8 % 50)), want.set(key, written(std::vector<int>(n / 8 % 50))); break;
+        case 1:
+          o.set(key, {{key, nan}, {key, 1}}), m.attribute(key, {{key, nan}, {key, 1}}),
+              want.set(key, '{' + written(key) + ":1}");
+          break;
+        case 2:
+          o.set(key, std::vector<int>(n / 8 % 50)), m.attribute(key, std::vector<int>(n / 8 % 50)),
+              want.set(key, written(std::vector<int>(n / 8 % 50)));
+          break;
         case 3: o.set(key, key), m.attribute(key, key), want.set(key, written(key)); break;
         case 4: o.set(key, point{1, 2}), m.attribute(key, point{1, 2}), want.set(key, R"({"x":1,"y":2})"); break;
-        case 5: o.set(key, outbound::json{" [ {} ] "}), m.attribute(key, outbound::json{" [ {} ] "}), want.set(key, " [ {} ] "); break;
-        case 6: o.set(key, std::string(n / 8 % 900, 'x')), m.attribute(key, std::string(n / 8 % 900, 'x')), want.set(key, written(std::string(n / 8 % 900, 'x'))); break;
+        case 5:
+          o.set(key, outbound::json{" [ {} ] "}), m.attribute(key, outbound::json{" [ {} ] "}),
+              want.set(key, " [ {} ] ");
+          break;
+        case 6:
+          o.set(key, std::string(n / 8 % 900, 'x')), m.attribute(key, std::string(n / 8 % 900, 'x')),
+              want.set(key, written(std::string(n / 8 % 900, 'x')));
+          break;
         default: {
           const object copy = o;
           o = copy;
@@ -849,7 +888,8 @@ TEST_CASE("F13: random sets, replacements and copies, against a model", "[F13]")
     CAPTURE(round, differ.first - o.text().begin());
     REQUIRE(o.text() == want.text());
     REQUIRE(problems_of(o) == want.places(""));
-    const std::string body = want.items.empty() ? R"({"user_id":"u"})" : R"({"user_id":"u","attributes":)" + want.text() + '}';
+    const std::string body =
+        want.items.empty() ? R"({"user_id":"u"})" : R"({"user_id":"u","attributes":)" + want.text() + '}';
     REQUIRE(m.body() == body);
     REQUIRE(problems_of(m) == want.places("/attributes"));
     REQUIRE(is_json_without_repeats(m.body()));
@@ -960,7 +1000,8 @@ TEST_CASE("keys: empty, escaped, invalid, null", "[json]") {
   CHECK(problems_of(bad) == "/\xEF\xBF\xBD~1 /\xEF\xBF\xBD~1/~0\xEF\xBF\xBD /\xEF\xBF\xBD~1/~0\xEF\xBF\xBD");
   const std::string owned = "owned";
   const std::string_view view = "view";
-  CHECK(object{{owned, 1}, {view, 2}, {view_like{}, 3}, {string_child{"c"}, 4}}.text() == R"({"owned":1,"view":2,"view-like":3,"c":4})");
+  CHECK(object{{owned, 1}, {view, 2}, {view_like{}, 3}, {string_child{"c"}, 4}}.text() ==
+        R"({"owned":1,"view":2,"view-like":3,"c":4})");
   CHECK(is_json_without_repeats(object{{"\xFF", 1}, {"\xFE", 2}, {absent, 3}, {"", 4}}.text()));
 }
 
@@ -999,7 +1040,8 @@ TEST_CASE("F65: an object may be given itself", "[F65]") {
     REQUIRE(both.text() == R"({"fill":"fill"})");
     object deep{{"fill", fill}};
     deep.set("n", {1, {{"o", deep}, {"t", deep.text()}}});
-    REQUIRE(deep.text() == one.substr(0, one.size() - 1) + ",\"n\":[1,{\"o\":" + one + ",\"t\":" + written(one) + "}]}");
+    REQUIRE(deep.text() ==
+            one.substr(0, one.size() - 1) + ",\"n\":[1,{\"o\":" + one + ",\"t\":" + written(one) + "}]}");
     object list{{"fill", fill}};
     list.set("v", std::vector<std::string_view>{list.text(), list.text().substr(0, 3)});
     REQUIRE(list.text() == one.substr(0, one.size() - 1) + ",\"v\":[" + written(one) + ",\"{\\\"f\"]}");
@@ -1019,7 +1061,8 @@ TEST_CASE("F65: an array may be given itself", "[F65]") {
     REQUIRE(a.text() == two.substr(0, two.size() - 1) + ',' + written(two) + ']');
     array deep = array::of(fill);
     deep.add({{"a", deep}, {"b", {deep, deep.text()}}});
-    REQUIRE(deep.text() == one.substr(0, one.size() - 1) + ",{\"a\":" + one + ",\"b\":[" + one + ',' + written(one) + "]}]");
+    REQUIRE(deep.text() ==
+            one.substr(0, one.size() - 1) + ",{\"a\":" + one + ",\"b\":[" + one + ',' + written(one) + "]}]");
   }
   array empty;
   empty.add(empty);
@@ -1051,7 +1094,8 @@ TEST_CASE("F65: a message may be given its own body", "[F65]") {
     REQUIRE(list.body() == one.substr(0, one.size() - 1) + ",\"apns\":[" + written(one) + ",\"t\"]}");
     auto braces = outbound::user{"u"}.identify().attribute("fill", fill);
     braces.attributes({{"x", 1}, {"b", braces.body()}, {"fill", braces.body()}});
-    REQUIRE(braces.body() == R"({"user_id":"u","attributes":{"x":1,"b":)" + written(one) + ",\"fill\":" + written(one) + "}}");
+    REQUIRE(braces.body() ==
+            R"({"user_id":"u","attributes":{"x":1,"b":)" + written(one) + ",\"fill\":" + written(one) + "}}");
   }
 }
 
@@ -1215,10 +1259,17 @@ void check_in_place(const std::function<void(object&)>& f, const std::string& wa
 TEST_CASE("in place: members, replacements and nested types", "[json]") {
   check_in_place([](object&) {}, "{}");
   check_in_place([](object& o) { o.set("a", 1).set("b", 2).set("a", 3); }, R"({"b":2,"a":3})");
-  check_in_place([](object& o) { o.set("a", point{1, 2}).set("b", {point{3, 4}, 5}); }, R"({"a":{"x":1,"y":2},"b":[{"x":3,"y":4},5]})");
+  check_in_place(
+      [](object& o) {
+        o.set("a", point{1, 2}).set("b", {point{3, 4}, 5});
+      },
+      R"({"a":{"x":1,"y":2},"b":[{"x":3,"y":4},5]})");
   check_in_place([](object& o) { o.set("a", nan).set("b", nan).set("a", 1); }, R"({"b":null,"a":1})", "/b");
-  check_in_place([](object& o) { for (int i = 0; i < 40; ++i) o.set("k" + std::to_string(i % 20), i); },
-                 R"({"k0":20,"k1":21,"k2":22,"k3":23,"k4":24,"k5":25,"k6":26,"k7":27,"k8":28,"k9":29,"k10":30,"k11":31,"k12":32,"k13":33,"k14":34,"k15":35,"k16":36,"k17":37,"k18":38,"k19":39})");
+  check_in_place(
+      [](object& o) {
+        for (int i = 0; i < 40; ++i) o.set("k" + std::to_string(i % 20), i);
+      },
+      R"({"k0":20,"k1":21,"k2":22,"k3":23,"k4":24,"k5":25,"k6":26,"k7":27,"k8":28,"k9":29,"k10":30,"k11":31,"k12":32,"k13":33,"k14":34,"k15":35,"k16":36,"k17":37,"k18":38,"k19":39})");
   const std::string big(3000, 'x');
   check_in_place([&](object& o) { o.set("big", big).set("n", 1).set("big", 2); }, R"({"n":1,"big":2})");
   check_in_place([&](object& o) { o.set("n", 1).set("big", big); }, R"({"n":1,"big":")" + big + "\"}");
@@ -1226,21 +1277,109 @@ TEST_CASE("in place: members, replacements and nested types", "[json]") {
 
 TEST_CASE("in place: assignment, copies, moves", "[json]") {
   check_in_place([](object& o) { o = object{{"a", 1}}; }, R"({"a":1})");
-  check_in_place([](object& o) { o.set("gone", nan); o = object{{"a", 1}}; }, R"({"a":1})");
-  check_in_place([](object& o) { o.set("gone", 1); o = object{{"a", nan}}; o.set("b", 2); }, R"({"a":null,"b":2})", "/a");
-  check_in_place([](object& o) { o.set("gone", 1); o = object{}; }, "{}");
-  check_in_place([](object& o) { o = object{}; o.set("b", 2); }, R"({"b":2})");
-  check_in_place([](object& o) { const object other{{"a", 1}, {"b", 1}}; o = other; o.set("a", 2); }, R"({"b":1,"a":2})");
-  check_in_place([](object& o) { o.set("a", 1); const object& self = o; o = self; o.set("b", 2); }, R"({"a":1,"b":2})");
-  check_in_place([](object& o) { o.set("a", 1); object copy = o; copy.set("b", 2); o.set("copy", copy); }, R"({"a":1,"copy":{"a":1,"b":2}})");
-  check_in_place([](object& o) { o.set("a", 1); object copy; copy = o; o = copy; o.set("a", 2); }, R"({"a":2})");
-  check_in_place([](object& o) { o.set("a", nan); object copy = o; copy.set("a", 1); o.set("copy", copy).set("a", 2); }, R"({"copy":{"a":1},"a":2})");
-  check_in_place([](object& o) { o.set("a", nan); const object copy = o; o.set("copy", copy); }, R"({"a":null,"copy":{"a":null}})", "/a /copy/a");
-  check_in_place([](object& o) { o.set("a", 1); object taken = std::move(o); o = object{{"taken", taken}}; }, R"({"taken":{"a":1}})");
-  check_in_place([](object& o) { o.set("a", 1); object taken = std::move(o); o = std::move(taken); o.set("b", 2); }, R"({"a":1,"b":2})");
-  check_in_place([](object& o) { o.set("a", 1); object other{{"b", 2}}; std::swap(o, other); o.set("c", other); }, R"({"b":2,"c":{"a":1}})");
+  check_in_place(
+      [](object& o) {
+        o.set("gone", nan);
+        o = object{{"a", 1}};
+      },
+      R"({"a":1})");
+  check_in_place(
+      [](object& o) {
+        o.set("gone", 1);
+        o = object{{"a", nan}};
+        o.set("b", 2);
+      },
+      R"({"a":null,"b":2})", "/a");
+  check_in_place(
+      [](object& o) {
+        o.set("gone", 1);
+        o = object{};
+      },
+      "{}");
+  check_in_place(
+      [](object& o) {
+        o = object{};
+        o.set("b", 2);
+      },
+      R"({"b":2})");
+  check_in_place(
+      [](object& o) {
+        const object other{{"a", 1}, {"b", 1}};
+        o = other;
+        o.set("a", 2);
+      },
+      R"({"b":1,"a":2})");
+  check_in_place(
+      [](object& o) {
+        o.set("a", 1);
+        const object& self = o;
+        o = self;
+        o.set("b", 2);
+      },
+      R"({"a":1,"b":2})");
+  check_in_place(
+      [](object& o) {
+        o.set("a", 1);
+        object copy = o;
+        copy.set("b", 2);
+        o.set("copy", copy);
+      },
+      R"({"a":1,"copy":{"a":1,"b":2}})");
+  check_in_place(
+      [](object& o) {
+        o.set("a", 1);
+        object copy;
+        copy = o;
+        o = copy;
+        o.set("a", 2);
+      },
+      R"({"a":2})");
+  check_in_place(
+      [](object& o) {
+        o.set("a", nan);
+        object copy = o;
+        copy.set("a", 1);
+        o.set("copy", copy).set("a", 2);
+      },
+      R"({"copy":{"a":1},"a":2})");
+  check_in_place(
+      [](object& o) {
+        o.set("a", nan);
+        const object copy = o;
+        o.set("copy", copy);
+      },
+      R"({"a":null,"copy":{"a":null}})", "/a /copy/a");
+  check_in_place(
+      [](object& o) {
+        o.set("a", 1);
+        object taken = std::move(o);
+        o = object{{"taken", taken}};
+      },
+      R"({"taken":{"a":1}})");
+  check_in_place(
+      [](object& o) {
+        o.set("a", 1);
+        object taken = std::move(o);
+        o = std::move(taken);
+        o.set("b", 2);
+      },
+      R"({"a":1,"b":2})");
+  check_in_place(
+      [](object& o) {
+        o.set("a", 1);
+        object other{{"b", 2}};
+        std::swap(o, other);
+        o.set("c", other);
+      },
+      R"({"b":2,"c":{"a":1}})");
   const std::string big(5000, 'x');
-  check_in_place([&](object& o) { o.set("a", 1); o = object{{"big", big}}; o.set("c", 1); }, R"({"big":")" + big + R"(","c":1})");
+  check_in_place(
+      [&](object& o) {
+        o.set("a", 1);
+        o = object{{"big", big}};
+        o.set("c", 1);
+      },
+      R"({"big":")" + big + R"(","c":1})");
 }
 
 TEST_CASE("in place: what is copied out is on its own", "[json]") {
@@ -1296,13 +1435,18 @@ TEST_CASE("F65: in place, an object may be given itself", "[F65]") {
   check_in_place([](object& o) { o.set("a", 1).set("t", o.text()); }, R"({"a":1,"t":"{\"a\":1}"})");
   check_in_place([](object& o) { o.set("a", 1).set(o.text(), 2); }, R"({"a":1,"{\"a\":1}":2})");
   check_in_place([](object& o) { o.set("a", 1).set("a", o); }, R"({"a":{"a":1}})");
-  check_in_place([](object& o) { o.set("a", 1).set("n", {o, {{"t", o.text()}}}); }, R"({"a":1,"n":[{"a":1},{"t":"{\"a\":1}"}]})");
+  check_in_place(
+      [](object& o) {
+        o.set("a", 1).set("n", {o, {{"t", o.text()}}});
+      },
+      R"({"a":1,"n":[{"a":1},{"t":"{\"a\":1}"}]})");
   check_in_place([](object& o) { o.set("a", nan).set("again", o); }, R"({"a":null,"again":{"a":null}})", "/a /again/a");
   for (const std::size_t size : {900U, 1000U, 1010U, 1020U, 4000U, 4080U, 16370U}) {
     for (std::size_t more = 0; more < 16; ++more) {
       const std::string fill(size + more, 'f');
       const std::string one = R"({"f":")" + fill + "\"}";
-      const object o{{"k", by{[&](object& in) { in.set("f", fill).set("o", in).set("t", in.text().substr(0, 5)).set("o", in); }}}};
+      const object o{
+          {"k", by{[&](object& in) { in.set("f", fill).set("o", in).set("t", in.text().substr(0, 5)).set("o", in); }}}};
       const std::string two = one.substr(0, one.size() - 1) + ",\"o\":" + one + ",\"t\":\"{\\\"f\\\":\"}";
       REQUIRE(o.text() == "{\"k\":" + one.substr(0, one.size() - 1) + ",\"t\":\"{\\\"f\\\":\",\"o\":" + two + "}}");
     }

@@ -180,14 +180,12 @@ TEST_CASE("messages: a group's attributes are replaced whole") {
         R"("attributes":{"k":1},"email":"e"})");
 }
 
-#ifndef WITHOUT_GROUP_JSON
 TEST_CASE("messages: a group's attributes from json text") {
   CHECK(body(u.identify().group("a", outbound::json{R"({"j":[1]})"})) ==
         R"({"user_id":"u","group_id":"a","group_attributes":{"j":[1]}})");
   CHECK(has(u.identify().group("a", outbound::json{"[1]"}), defect::invalid_json, "/group_attributes"));
   CHECK(has(u.identify().group("a", outbound::json{"{"}), defect::invalid_json, "/group_attributes"));
 }
-#endif
 
 TEST_CASE("messages: tokens are registered and disabled") {
   struct row {
@@ -231,9 +229,8 @@ TEST_CASE("messages: subscriptions") {
   CHECK(body(u.unsubscribe(std::optional<std::vector<int>>{{5}})) == R"({"user_id":"u","campaign_ids":[5]})");
   CHECK(u.subscribe({"c1"}).valid());
 
-  for (const outbound::message& m :
-       {u.subscribe({}), u.unsubscribe({}), u.subscribe(std::vector<int>{}),
-        u.unsubscribe(std::vector<std::string>{})}) {
+  for (const outbound::message& m : {u.subscribe({}), u.unsubscribe({}), u.subscribe(std::vector<int>{}),
+                                     u.unsubscribe(std::vector<std::string>{})}) {
     CAPTURE(body(m));
     CHECK(has(m, defect::missing, "/campaign_ids"));
     CHECK(m.problems().size() == 1);
@@ -262,9 +259,10 @@ TEST_CASE("messages: fields and attributes in turns") {
 }
 
 TEST_CASE("messages: what is replaced moves to the end, attributes stay where they were first set") {
-  CHECK(body(u.identify().email("a").attribute("k", 1).first_name("F").email("b").attribute("l", 2).attribute("k", 3)) ==
-        R"({"user_id":"u","attributes":{"l":2,"k":3},"first_name":"F","email":"b"})");
-  CHECK(body(u.identify().apns({"a"}).gcm({"g"}).apns({"b", "c"})) == R"({"user_id":"u","gcm":["g"],"apns":["b","c"]})");
+  CHECK(body(u.identify().email("a").attribute("k", 1).first_name("F").email("b").attribute("l", 2).attribute(
+            "k", 3)) == R"({"user_id":"u","attributes":{"l":2,"k":3},"first_name":"F","email":"b"})");
+  CHECK(body(u.identify().apns({"a"}).gcm({"g"}).apns({"b", "c"})) ==
+        R"({"user_id":"u","gcm":["g"],"apns":["b","c"]})");
   CHECK(body(u.identify().timezone("A").last_name("L").timezone("B")) ==
         R"({"user_id":"u","last_name":"L","timezone":"B"})");
   CHECK(body(u.identify().previous_id(user{"a"}).email("e").previous_id(user{"b"})) ==
@@ -284,8 +282,8 @@ TEST_CASE("messages: attributes merge key by key, whatever they come in") {
   CHECK(body(outbound::identify{first}.attribute("city", "Paris")) == want);
   CHECK(body(outbound::identify{first}.attributes(outbound::object{{"city", "Paris"}})) == want);
   CHECK(body(outbound::identify{first}.attributes(std::map<std::string, std::string>{{"city", "Paris"}})) == want);
-  CHECK(body(outbound::identify{first}.attributes(std::vector<std::pair<std::string, const char*>>{
-            {"city", "Nice"}, {"city", "Paris"}})) == want);
+  CHECK(body(outbound::identify{first}.attributes(
+            std::vector<std::pair<std::string, const char*>>{{"city", "Nice"}, {"city", "Paris"}})) == want);
   CHECK(body(outbound::identify{first}.attributes(outbound::json{R"( { "city" : "Paris" } )"})) == want);
   CHECK(body(outbound::identify{first}.attributes(outbound::json{R"({"c\u0069ty":"Paris"})"})) == want);
   CHECK(body(outbound::identify{first}.attributes(address{"Paris", 75001})) ==
@@ -302,8 +300,9 @@ TEST_CASE("messages: attributes begin with each form") {
   CHECK(body(u.identify().attributes(std::map<std::string, int>{})) == R"({"user_id":"u","attributes":{}})");
   const std::string want = R"({"user_id":"u","attributes":{"city":"Paris","zip":1,"more":2},"email":"e"})";
   CHECK(body(u.identify().attributes({{"city", "Paris"}, {"zip", 1}}).email("e").attribute("more", 2)) == want);
-  CHECK(body(u.identify().attributes(outbound::object{{"city", "Paris"}, {"zip", 1}}).email("e").attribute("more", 2)) ==
-        want);
+  CHECK(
+      body(u.identify().attributes(outbound::object{{"city", "Paris"}, {"zip", 1}}).email("e").attribute("more", 2)) ==
+      want);
   CHECK(body(u.identify().attributes(address{"Paris", 1}).email("e").attribute("more", 2)) == want);
   CHECK(body(u.identify().attributes(outbound::json{R"({"city":"Paris","zip":1})"}).email("e").attribute("more", 2)) ==
         want);
@@ -315,7 +314,8 @@ TEST_CASE("messages: attributes begin with each form") {
   CHECK(body(u.track("e").properties(address{"Paris", 1}).property("zip", 2)) ==
         R"({"user_id":"u","event":"e","properties":{"city":"Paris","zip":2}})");
   // Equal keys in one list: the last one wins.
-  CHECK(body(u.identify().attributes({{"a", 1}, {"b", 2}, {"a", 3}})) == R"({"user_id":"u","attributes":{"b":2,"a":3}})");
+  CHECK(body(u.identify().attributes({{"a", 1}, {"b", 2}, {"a", 3}})) ==
+        R"({"user_id":"u","attributes":{"b":2,"a":3}})");
 }
 
 TEST_CASE("messages: an object that is too deep is no object to merge into") {
@@ -376,7 +376,9 @@ TEST_CASE("messages: the user key") {
   CHECK(user{std::string{"a\0b", 3}}.identify().user_key() == std::string("a\0b", 3));
   // An alias stands behind both users.
   CHECK(u.identify().previous_id(user{"old"}).user_key() == "u\xFFold");
-  CHECK(u.identify().previous_id(user{7}).email("e").user_key() == "u\xFF" "7");
+  CHECK(u.identify().previous_id(user{7}).email("e").user_key() ==
+        "u\xFF"
+        "7");
   CHECK(user{7}.identify().previous_id(user{"7"}).user_key() == "7");
   // Only the message's own fields count.
   CHECK(u.identify().attributes({{"user_id", "x"}, {"previous_id", "y"}}).user_key() == "u");
@@ -389,11 +391,17 @@ TEST_CASE("messages: the user key") {
   REQUIRE(b.add(user{"a"}.track("f")));
   REQUIRE(b.add(user{"42"}.track("f")));
   REQUIRE(b.add(user{"4"}.track("f")));
-  CHECK(b.user_key() == "a\xFF" "42\xFF" "4");
+  CHECK(b.user_key() ==
+        "a\xFF"
+        "42\xFF"
+        "4");
   outbound::batch aliases;
   REQUIRE(aliases.add(user{"a"}.identify().previous_id(user{"b"})));
   REQUIRE(aliases.add(user{"c"}.identify().previous_id(user{"a"})));
-  CHECK(aliases.user_key() == "a\xFF" "b\xFF" "c");
+  CHECK(aliases.user_key() ==
+        "a\xFF"
+        "b\xFF"
+        "c");
 }
 
 TEST_CASE("messages: numeric user ids") {
@@ -408,9 +416,9 @@ TEST_CASE("messages: numeric user ids") {
   CHECK(body(user{-most}.identify()) == R"({"user_id":-9007199254740991})");
   CHECK(user{most}.identify().valid());
   CHECK(user{-most}.identify().valid());
-  for (const user& beyond : {user{most + 1}, user{-most - 1}, user{(std::numeric_limits<std::int64_t>::min)()},
-                             user{(std::numeric_limits<std::int64_t>::max)()},
-                             user{(std::numeric_limits<std::uint64_t>::max)()}}) {
+  for (const user& beyond :
+       {user{most + 1}, user{-most - 1}, user{(std::numeric_limits<std::int64_t>::min)()},
+        user{(std::numeric_limits<std::int64_t>::max)()}, user{(std::numeric_limits<std::uint64_t>::max)()}}) {
     const outbound::identify m = beyond.identify();
     CHECK(has(m, defect::out_of_range, "/user_id"));
     CHECK(m.problems().size() == 1);
@@ -509,9 +517,8 @@ TEST_CASE("messages: setters return the message they were called on") {
   outbound::track t = u.track("e");
   CHECK(&t.property("a", 1).properties({{"b", 2}}).at({}) == &t);
   const outbound::identify kept = outbound::identify{m}.email("f").attribute("k", 3);
-  CHECK(body(kept) ==
-        R"({"user_id":"u","first_name":"F","last_name":"L","attributes":{"l":2,"k":3},"timezone":"UTC",)"
-        R"("group_id":"g","email":"f"})");
+  CHECK(body(kept) == R"({"user_id":"u","first_name":"F","last_name":"L","attributes":{"l":2,"k":3},"timezone":"UTC",)"
+                      R"("group_id":"g","email":"f"})");
 }
 
 TEST_CASE("messages: what was passed in need not live on") {
@@ -727,8 +734,9 @@ class dice {
   std::size_t below(std::size_t n) { return random_() % n; }
 
   std::string word() {
-    static const char* const pieces[] = {"a",  "b",     "key", "\"", "\\",        "\n", "\x01", "é", "{", "}", ",", ":",
-                                         "/~", "email", " ",   "[",  "\xF0\x9F\x98\x80", "]"};
+    static const char* const pieces[] = {
+        "a", "b", "key", "\"", "\\", "\n", "\x01", "é", "{", "}", ",", ":", "/~", "email", " ", "[", "\xF0\x9F\x98\x80",
+        "]"};
     std::string out;
     for (std::size_t n = below(4); n > 0; --n) out += pieces[below(std::size(pieces))];
     if (below(40) == 0) out += std::string(below(3000), 'x');

@@ -14,6 +14,7 @@
 #include <locale>
 #include <optional>
 #include <random>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -155,11 +156,25 @@ decimal library_shortest(const Float& x) {
 }
 #endif
 
+// With -ffast-math the standard library takes a subnormal for 0 and is no oracle; the tables are.
+template <class Float>
+bool flushed_to_zero(const Float& x) {
+#ifdef __FAST_MATH__
+  std::conditional_t<sizeof(Float) == 8, std::uint64_t, std::uint32_t> bits = 0;
+  std::memcpy(&bits, &x, sizeof bits);
+  return (bits & (sizeof(Float) == 8 ? infinity : 0x7F800000)) == 0;
+#else
+  (void)x;
+  return false;
+#endif
+}
+
 // Numbers are compared a thousand at a time, which is a range as well.
 template <class Float>
 class comparison {
  public:
   void add(const Float& x) {
+    if (flushed_to_zero(x)) return;
     batch_.push_back(x);
     if (batch_.size() == 1000) finish();
   }
@@ -200,6 +215,7 @@ class locale_guard {
   std::locale cpp_{};
 };
 
+#if defined(__cpp_rtti) || defined(_CPPRTTI)
 struct odd_punctuation : std::numpunct<char> {
   char do_decimal_point() const override { return ','; }
   char do_thousands_sep() const override { return '.'; }
@@ -207,15 +223,20 @@ struct odd_punctuation : std::numpunct<char> {
   std::string do_truename() const override { return "wahr"; }
   std::string do_falsename() const override { return "falsch"; }
 };
+#endif
 
 // Every path that writes a number.
 std::string every_path() {
-  outbound::object o{{"d", 1234567.25}, {"f", 1234.5F}, {"i", -1234567}, {"u", 12345678901234567890U}, {"s", 1e-7}, {"l", 1e21}};
+  outbound::object o{{"d", 1234567.25}, {"f", 1234.5F}, {"i", -1234567}, {"u", 12345678901234567890U},
+                     {"s", 1e-7},       {"l", 1e21}};
   o.set("in", {1234.5, {{"x", 1234567}}}).set("range", std::vector<double>{1234.5, 0.1}).set("b", true);
   o.set("t", std::chrono::system_clock::time_point{std::chrono::seconds{1700000000}});
   o.set("long", outbound::json{"1234.5"});
   outbound::array a = outbound::array::of(1234567, 0.5, 1234567.891);
-  const auto m = outbound::user{1234567}.track("e").property("price", 1234567.25).at(std::chrono::system_clock::time_point{std::chrono::seconds{1700000000}});
+  const auto m = outbound::user{1234567}
+                     .track("e")
+                     .property("price", 1234567.25)
+                     .at(std::chrono::system_clock::time_point{std::chrono::seconds{1700000000}});
   // Sentences with numbers in them, too.
   const auto bad = outbound::user{std::uint64_t{1} << 60}.track("e").property("s", std::string(1234, 'x') + '\xFF');
   std::string all = std::string{o.text()} + std::string{a.text()} + std::string{m.body()};
@@ -225,8 +246,14 @@ std::string every_path() {
 
 TEST_CASE("F15: no locale changes a number", "[F15]") {
   const std::string plain = every_path();
-  CHECK(plain.find(R"({"d":1234567.25,"f":1234.5,"i":-1234567,"u":12345678901234567890,"s":1e-7,"l":1e+21,"in":[1234.5,{"x":1234567}],"range":[1234.5,0.1],"b":true,"t":1700000000,"long":1234.5})") == 0);
-  CHECK(plain.find(R"([1234567,0.5,1234567.891]{"user_id":1234567,"event":"e","properties":{"price":1234567.25},"timestamp":1700000000})") != std::string::npos);
+  CHECK(
+      plain.find(
+          R"({"d":1234567.25,"f":1234.5,"i":-1234567,"u":12345678901234567890,"s":1e-7,"l":1e+21,"in":[1234.5,{"x":1234567}],"range":[1234.5,0.1],"b":true,"t":1700000000,"long":1234.5})") ==
+      0);
+  CHECK(
+      plain.find(
+          R"([1234567,0.5,1234567.891]{"user_id":1234567,"event":"e","properties":{"price":1234567.25},"timestamp":1700000000})") !=
+      std::string::npos);
   CHECK(plain.find("byte 1234 ") != std::string::npos);
   const auto rows = test::read_tsv("doubles.tsv");
   const locale_guard restore;
@@ -246,8 +273,13 @@ TEST_CASE("F15: no locale changes a number", "[F15]") {
     }
   }
   std::setlocale(LC_ALL, "C");
+#if defined(__cpp_rtti) || defined(_CPPRTTI)  // a facet of one's own needs it
   std::locale::global(std::locale{std::locale::classic(), new odd_punctuation});
+  std::ostringstream probe;
+  probe << 1.5 << std::boolalpha << true;
+  CHECK(probe.str() == "1,5wahr");
   CHECK(every_path() == plain);
+#endif
 }
 
 TEST_CASE("F16: NaN and the infinities are problems, never tokens", "[F16]") {
@@ -276,7 +308,8 @@ TEST_CASE("F16: NaN and the infinities are problems, never tokens", "[F16]") {
     add.add(1).add(x);
     check(add.text(), "[1,null]", add.problems(), "/1");
     const auto message = outbound::user{"u"}.track("e").property("bar", x);
-    check(message.body(), R"({"user_id":"u","event":"e","properties":{"bar":null}})", message.problems(), "/properties/bar");
+    check(message.body(), R"({"user_id":"u","event":"e","properties":{"bar":null}})", message.problems(),
+          "/properties/bar");
     CHECK_FALSE(message.valid());
   }
   for (const std::uint32_t bits : {0x7FC00000U, 0xFFC00000U, 0x7F800001U, 0x7F800000U, 0xFF800000U}) {
@@ -410,7 +443,8 @@ TEST_CASE("F19: the writer is the header's own: no to_chars, no strtod, no print
     return;
   }
   const std::string text = test::read_file(header);
-  for (const char* const word : {"<charconv>", "to_chars", "from_chars", "strtod", "printf", "<locale>", "<clocale>", "<cmath>", "isnan", "isfinite", "isinf"}) {
+  for (const char* const word : {"<charconv>", "to_chars", "from_chars", "strtod", "printf", "<locale>", "<clocale>",
+                                 "<cmath>", "isnan", "isfinite", "isinf"}) {
     CAPTURE(word);
     CHECK(text.find(word) == std::string::npos);
   }
@@ -602,7 +636,8 @@ void check_everywhere(const T& v, const std::string& want) {
   outbound::array a;
   a.add(v).add(T{v});  // an lvalue and an rvalue
   CHECK(a.text() == '[' + want + ',' + want + ']');
-  CHECK(outbound::user{"u"}.identify().attribute("k", v).body() == R"({"user_id":"u","attributes":{"k":)" + want + "}}");
+  CHECK(outbound::user{"u"}.identify().attribute("k", v).body() ==
+        R"({"user_id":"u","attributes":{"k":)" + want + "}}");
   CHECK(written(std::optional<T>{v}) == want);
 }
 

@@ -147,34 +147,70 @@ const text_place text_places[] = {
     {"/phone_number", [](outbound::text t) -> message { return u.identify().phone_number(t); }},
     {"/timezone", [](outbound::text t) -> message { return u.identify().timezone(t); }},
     {"/apns/0", [](outbound::text t) -> message { return u.identify().apns(t); }},
-    {"/apns/1", [](outbound::text t) -> message { return u.identify().apns({"a", t}); }},
-    {"/apns/2", [](outbound::text t) -> message { return u.identify().apns({"a", "b", t}); }},
-    {"/gcm/0", [](outbound::text t) -> message { return u.identify().gcm({t, "b"}); }},
-    {"/gcm/1", [](outbound::text t) -> message { return u.identify().gcm(std::vector<outbound::text>{"a", t}); }},
+    {"/apns/1",
+     [](outbound::text t) -> message {
+       return u.identify().apns({"a", t});
+     }},
+    {"/apns/2",
+     [](outbound::text t) -> message {
+       return u.identify().apns({"a", "b", t});
+     }},
+    {"/gcm/0",
+     [](outbound::text t) -> message {
+       return u.identify().gcm({t, "b"});
+     }},
+    {"/gcm/1",
+     [](outbound::text t) -> message {
+       return u.identify().gcm(std::vector<outbound::text>{"a", t});
+     }},
     {"/group_id", [](outbound::text t) -> message { return u.identify().group(t); }},
-    {"/group_id", [](outbound::text t) -> message { return u.identify().group(t, {{"k", 1}}); }},
-    {"/group_attributes/k", [](outbound::text t) -> message { return u.identify().group("g", {{"k", t}}); }},
+    {"/group_id",
+     [](outbound::text t) -> message {
+       return u.identify().group(t, {{"k", 1}});
+     }},
+    {"/group_attributes/k",
+     [](outbound::text t) -> message {
+       return u.identify().group("g", {{"k", t}});
+     }},
     {"/previous_id", [](outbound::text t) -> message { return u.identify().previous_id(user{t}); }},
     {"/attributes/k", [](outbound::text t) -> message { return u.identify().attribute("k", t); }},
-    {"/attributes/k", [](outbound::text t) -> message { return u.identify().attributes({{"k", t}}); }},
     {"/attributes/k",
-     [](outbound::text t) -> message { return u.identify().attribute("j", 1).attributes({{"k", t}, {"l", 2}}); }},
+     [](outbound::text t) -> message {
+       return u.identify().attributes({{"k", t}});
+     }},
+    {"/attributes/k",
+     [](outbound::text t) -> message {
+       return u.identify().attribute("j", 1).attributes({{"k", t}, {"l", 2}});
+     }},
     {"/attributes/a/0/b",
-     [](outbound::text t) -> message { return u.identify().attribute("a", array::of(object{{"b", t}})); }},
+     [](outbound::text t) -> message {
+       return u.identify().attribute("a", array::of(object{{"b", t}}));
+     }},
     {"/attributes/k/0",
      [](outbound::text t) -> message {
        return u.identify().attributes(std::map<std::string, std::vector<outbound::text>>{{"k", {t}}});
      }},
     {"/event", [](outbound::text t) -> message { return u.track(t); }},
     {"/properties/p", [](outbound::text t) -> message { return u.track("e").property("p", t); }},
-    {"/properties/p", [](outbound::text t) -> message { return u.track("e").properties(object{{"p", t}}); }},
-    {"/properties/p/q/1", [](outbound::text t) -> message { return u.track("e").properties({{"p", {{"q", {1, t}}}}}); }},
+    {"/properties/p",
+     [](outbound::text t) -> message {
+       return u.track("e").properties(object{{"p", t}});
+     }},
+    {"/properties/p/q/1",
+     [](outbound::text t) -> message {
+       return u.track("e").properties({{"p", {{"q", {1, t}}}}});
+     }},
     {"/properties/p/0/q",
-     [](outbound::text t) -> message { return u.track("e").property("p", {{{"q", t}}, {{"q", 2}}}); }},
+     [](outbound::text t) -> message {
+       return u.track("e").property("p", {{{"q", t}}, {{"q", 2}}});
+     }},
     {"/token", [](outbound::text t) -> message { return u.register_token(platform::gcm, t); }},
     {"/token", [](outbound::text t) -> message { return u.disable_token(platform::fcm, t); }},
     {"/campaign_ids/0", [](outbound::text t) -> message { return u.subscribe(t); }},
-    {"/campaign_ids/2", [](outbound::text t) -> message { return u.unsubscribe({1, "b", t}); }},
+    {"/campaign_ids/2",
+     [](outbound::text t) -> message {
+       return u.unsubscribe({1, "b", t});
+     }},
 };
 
 // Every place where a text may stand that is a key.
@@ -185,22 +221,39 @@ struct key_place {
 const key_place key_places[] = {
     {"/attributes/", [](outbound::text t) -> message { return u.identify().attribute(t, 1); }},
     {"/attributes/", [](outbound::text t) -> message { return u.identify().attribute("a", 1).attribute(t, 1); }},
-    {"/attributes/", [](outbound::text t) -> message { return u.identify().attributes({{"a", 1}, {t, 1}}); }},
     {"/attributes/",
-     [](outbound::text t) -> message { return u.identify().attribute("a", 1).attributes({{t, 1}, {"b", 1}}); }},
+     [](outbound::text t) -> message {
+       return u.identify().attributes({{"a", 1}, {t, 1}});
+     }},
     {"/attributes/",
-     [](outbound::text t) -> message { return u.identify().attribute("a", 1).attributes(object{{t, 1}}); }},
+     [](outbound::text t) -> message {
+       return u.identify().attribute("a", 1).attributes({{t, 1}, {"b", 1}});
+     }},
+    {"/attributes/",
+     [](outbound::text t) -> message {
+       return u.identify().attribute("a", 1).attributes(object{{t, 1}});
+     }},
     {"/attributes/",
      [](outbound::text t) -> message {
        return u.identify().attributes(std::vector<std::pair<outbound::text, int>>{{t, 1}});
      }},
     {"/attributes/a/1/",
-     [](outbound::text t) -> message { return u.identify().attribute("a", {1, object{{t, 1}}}); }},
-    {"/group_attributes/", [](outbound::text t) -> message { return u.identify().group("g", {{t, 1}}); }},
+     [](outbound::text t) -> message {
+       return u.identify().attribute("a", {1, object{{t, 1}}});
+     }},
+    {"/group_attributes/",
+     [](outbound::text t) -> message {
+       return u.identify().group("g", {{t, 1}});
+     }},
     {"/properties/", [](outbound::text t) -> message { return u.track("e").property(t, 1); }},
-    {"/properties/p/", [](outbound::text t) -> message { return u.track("e").properties({{"p", {{t, 1}}}}); }},
     {"/properties/p/",
-     [](outbound::text t) -> message { return u.track("e").property("p", problems_test::written{t, 1}); }},
+     [](outbound::text t) -> message {
+       return u.track("e").properties({{"p", {{t, 1}}}});
+     }},
+    {"/properties/p/",
+     [](outbound::text t) -> message {
+       return u.track("e").property("p", problems_test::written{t, 1});
+     }},
 };
 
 }  // namespace
@@ -234,7 +287,11 @@ TEST_CASE("problems: a bad key in every object") {
     CAPTURE(p.where);
     const std::string where = p.where;
     check(p.make("x\xFFy"), {"invalid_utf8 " + where + "x\xEF\xBF\xBDy"});
-    check(p.make("\xE1\x80" "A/~\xC0"), {"invalid_utf8 " + where + "\xEF\xBF\xBD" "A~1~0\xEF\xBF\xBD"});
+    check(p.make("\xE1\x80"
+                 "A/~\xC0"),
+          {"invalid_utf8 " + where +
+           "\xEF\xBF\xBD"
+           "A~1~0\xEF\xBF\xBD"});
     check(p.make(null), {"null_pointer " + where});
     CHECK(p.make("").valid());  // a key like any other
     CHECK(p.make("a/b~c\n").valid());
@@ -262,8 +319,8 @@ TEST_CASE("problems: NaN and infinities at every place") {
   check(u.identify().attribute("k", not_a_number), {"not_finite /attributes/k"});
   check(u.identify().attribute("k", -infinity), {"not_finite /attributes/k"});
   check(u.identify().attribute("k", f), {"not_finite /attributes/k"});
-  check(u.identify().attribute("k", {1, not_a_number, {{"in", infinity}}}), {"not_finite /attributes/k/1",
-                                                                    "not_finite /attributes/k/2/in"});
+  check(u.identify().attribute("k", {1, not_a_number, {{"in", infinity}}}),
+        {"not_finite /attributes/k/1", "not_finite /attributes/k/2/in"});
   check(u.identify().attribute("k", std::vector<double>{1, not_a_number, 2, infinity}),
         {"not_finite /attributes/k/1", "not_finite /attributes/k/3"});
   check(u.identify().attributes(std::map<std::string, float>{{"a", 1.0F}, {"b", f}}), {"not_finite /attributes/b"});
@@ -272,14 +329,17 @@ TEST_CASE("problems: NaN and infinities at every place") {
   check(u.identify().attribute("k", std::vector<score>{{1}, {not_a_number}}), {"not_finite /attributes/k/1"});
   check(u.identify().attribute("k", point{not_a_number, "ok", {1, not_a_number}}),
         {"not_finite /attributes/k/x", "not_finite /attributes/k/more/1"});
-  check(u.identify().attributes(point{not_a_number, "\xFF", {}}), {"not_finite /attributes/x", "invalid_utf8 /attributes/name"});
+  check(u.identify().attributes(point{not_a_number, "\xFF", {}}),
+        {"not_finite /attributes/x", "invalid_utf8 /attributes/name"});
   check(u.identify().attribute("z", 1).attributes(point{not_a_number, "\xFF", {not_a_number}}),
         {"not_finite /attributes/x", "invalid_utf8 /attributes/name", "not_finite /attributes/more/0"});
-  check(u.track("e").property("k", std::vector<point>{{1, "a", {}}, {not_a_number, "b", {}}}), {"not_finite /properties/k/1/x"});
+  check(u.track("e").property("k", std::vector<point>{{1, "a", {}}, {not_a_number, "b", {}}}),
+        {"not_finite /properties/k/1/x"});
   check(u.track("e").properties(problems_test::written{"w", not_a_number}), {"not_finite /properties/w"});
   check(u.identify().group("g", point{not_a_number, "ok", {}}), {"not_finite /group_attributes/x"});
   // The value is null, what stands around it is as it was.
-  CHECK(body(u.identify().attribute("k", {1, not_a_number, "x"})) == R"({"user_id":"u","attributes":{"k":[1,null,"x"]}})");
+  CHECK(body(u.identify().attribute("k", {1, not_a_number, "x"})) ==
+        R"({"user_id":"u","attributes":{"k":[1,null,"x"]}})");
   CHECK(body(u.track("e").properties(point{not_a_number, "\xFF", {not_a_number, 2}})) ==
         R"({"user_id":"u","event":"e","properties":{"x":null,"name":null,"more":[null,2]}})");
   CHECK(body(u.identify().attribute("x\xFF", 1)) == R"({"user_id":"u","attributes":{"":1}})");
@@ -346,7 +406,8 @@ TEST_CASE("problems: places are JSON Pointers") {
   check(u.identify().attribute("/", {{"~", {{"", not_a_number}}}}), {"not_finite /attributes/~1/~0/"});
   check(u.identify().attribute("k", {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, not_a_number}), {"not_finite /attributes/k/11"});
   // Each of them leads to the null that stands there.
-  const message m = u.track("e").properties({{"a/b", {{"~", {1, not_a_number}}}}, {"", null}, {"~1", {{"/0", "\xFF"}}}});
+  const message m =
+      u.track("e").properties({{"a/b", {{"~", {1, not_a_number}}}}, {"", null}, {"~1", {{"/0", "\xFF"}}}});
   const nlohmann::json parsed = nlohmann::json::parse(m.body(), nullptr, false);
   REQUIRE(m.problems().size() == 3);
   for (const problem& p : m.problems()) {
@@ -360,9 +421,9 @@ TEST_CASE("problems: places are JSON Pointers") {
 TEST_CASE("problems: all of them are collected") {
   const user nobody{""};
   track m = nobody.track(null).property("x", not_a_number).property("\xFF", "\xFE").property("j", json{"{"});
-  check(m, {"missing /user_id", "null_pointer /event", "not_finite /properties/x",
-            "invalid_utf8 /properties/\xEF\xBF\xBD", "invalid_utf8 /properties/\xEF\xBF\xBD",
-            "invalid_json /properties/j"});
+  check(m,
+        {"missing /user_id", "null_pointer /event", "not_finite /properties/x", "invalid_utf8 /properties/\xEF\xBF\xBD",
+         "invalid_utf8 /properties/\xEF\xBF\xBD", "invalid_json /properties/j"});
   m.property("big", std::string(mib, 'x'));
   CHECK(m.problems().size() == 7);
   identify many = u.identify();
@@ -419,9 +480,9 @@ TEST_CASE("problems: a value that is replaced loses its problems, and no others"
                    .attribute("o", {{"x", not_a_number}, {"y", {not_a_number}}})
                    .group("", {{"g", not_a_number}})
                    .previous_id(user{""});
-  list left{"null_pointer /first_name",     "invalid_utf8 /email",          "null_pointer /apns/1",
-            "not_finite /attributes/a",     "not_finite /attributes/ab",    "not_finite /attributes/a~1b",
-            "not_finite /attributes/o/x",   "not_finite /attributes/o/y/0", "missing /group_id",
+  list left{"null_pointer /first_name",       "invalid_utf8 /email",          "null_pointer /apns/1",
+            "not_finite /attributes/a",       "not_finite /attributes/ab",    "not_finite /attributes/a~1b",
+            "not_finite /attributes/o/x",     "not_finite /attributes/o/y/0", "missing /group_id",
             "not_finite /group_attributes/g", "missing /previous_id"};
   check(m, left);
   const auto mended = [&](std::initializer_list<const char*> gone) {

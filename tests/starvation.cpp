@@ -104,8 +104,6 @@ using outbound::track;
 using outbound::user;
 using starvation_test::line;
 
-bool is_json(std::string_view s) { return nlohmann::json::accept(s.begin(), s.end()); }
-
 }  // namespace
 
 // --- how much is allocated
@@ -124,11 +122,12 @@ TEST_CASE("starvation: a message is one allocation") {
     CHECK(small.body() == R"({"user_id":"u-000123","event":"signup"})");
   }
   const auto braces = [] {
-    return user{123456789}.track("signup").properties({{"timestamp", 1700000000},
-                                                       {"resolution", "1024x768"},
-                                                       {"price", 19.99},
-                                                       {"items", {{{"sku", "A1"}, {"qty", 2}}, {{"sku", "B2"}, {"qty", 1}}}},
-                                                       {"note", "Zürich – “quoted” \n line"}});
+    return user{123456789}.track("signup").properties(
+        {{"timestamp", 1700000000},
+         {"resolution", "1024x768"},
+         {"price", 19.99},
+         {"items", {{{"sku", "A1"}, {"qty", 2}}, {{"sku", "B2"}, {"qty", 1}}}},
+         {"note", "Zürich – “quoted” \n line"}});
   };
   watch();
   {
@@ -173,12 +172,20 @@ TEST_CASE("starvation: a message is one allocation") {
     const long chain_count = memory.allocations;
     CHECK(chain_count == 1);
     CHECK(chain.body() == m.body());
-    watch();
-    const identify copy{chain};
+  }
+}
+
+TEST_CASE("starvation: a copy is one allocation, a move none") {
+  const std::string id(100, 'i');
+  track m = user{id}.track("signup").property("a", 1).properties({{"b", "c"}});
+  watch();
+  {
+    const track copy{m};
     const long copy_count = memory.allocations;
-    WARN("a copy of identify: " << copy_count << " allocations");
+    CHECK(copy_count == 1);
+    CHECK(copy.body() == m.body());
     watch();
-    const identify moved{std::move(chain)};
+    const track moved{std::move(m)};
     const long move_count = memory.allocations;
     CHECK(move_count == 0);
     CHECK(moved.body() == copy.body());
@@ -192,14 +199,15 @@ TEST_CASE("starvation: 200 attributes are few allocations") {
   identify m = user{"u-000123"}.identify();
   for (const std::string& key : keys) m.attribute(key, "twenty-five bytes of text");
   const long count = memory.allocations;
-  WARN("heavy200: " << count << " allocations, " << m.body().size() << " bytes");
-  CHECK(count <= 12);  // a buffer that doubles, a table of keys that doubles
+  CHECK(count <= 8);  // a buffer that doubles, a table of keys that doubles
   CHECK(m.valid());
 }
 
 #ifdef __cpp_exceptions
 
 namespace {
+
+bool is_json(std::string_view s) { return nlohmann::json::accept(s.begin(), s.end()); }
 
 // Runs `work(subject)` on a fresh `make()` with the Nth allocation failing, for every N and both ways of failing, until
 // it succeeds without a failure; `judge(subject, thrown)` says what is wrong with what is left, or null. Nothing may
@@ -323,10 +331,30 @@ TEST_CASE("F61: attributes one by one", "[F61]") {
 TEST_CASE("F61: the first attributes(...) of a message", "[F61]") {
   const auto make = [] { return user{"u"}.identify(); };
   const auto use = [](identify& m) { m.attribute("later", 1).attribute("a", 2).email("e"); };
-  starve_builder(make, [](identify& m) { m.attributes({{"a", 1}, {"b", not_a_number}, {"c", big}, {"a", 2}}); }, use);
-  starve_builder(make, [](identify& m) { m.attributes(std::map<std::string, int>{{"a", 1}, {"b", 2}}); }, use);
-  starve_builder(make, [](identify& m) { m.attributes(line{big, 1}); }, use);
-  starve_builder(make, [](identify& m) { m.attributes(object{{"a", not_a_number}, {"b", big}}); }, use);
+  starve_builder(
+      make,
+      [](identify& m) {
+        m.attributes({{"a", 1}, {"b", not_a_number}, {"c", big}, {"a", 2}});
+      },
+      use);
+  starve_builder(
+      make,
+      [](identify& m) {
+        m.attributes(std::map<std::string, int>{{"a", 1}, {"b", 2}});
+      },
+      use);
+  starve_builder(
+      make,
+      [](identify& m) {
+        m.attributes(line{big, 1});
+      },
+      use);
+  starve_builder(
+      make,
+      [](identify& m) {
+        m.attributes(object{{"a", not_a_number}, {"b", big}});
+      },
+      use);
 }
 
 TEST_CASE("F61: attributes(...) that merge", "[F61]") {
@@ -362,10 +390,18 @@ TEST_CASE("F61: what is not the same when it is done twice", "[F61]") {
     if (m.attribute("later", 1).body().find("later") == std::string_view::npos) return "it cannot be used";
     return is_json(m.body()) ? nullptr : "used, the body is no JSON";
   };
-  starve(some_identify, [](identify& m) { m.attribute("\xFF", not_a_number); }, judge);
-  starve(some_identify, [](identify& m) { m.attributes({{"\xFF", not_a_number}, {"\xFE", big}}); }, judge);
-  starve(some_identify, [](identify& m) { m.attribute("own", m.body()); }, judge);
-  starve(some_identify, [](identify& m) { m.attribute(m.body(), m.body()).email(m.body()); }, judge);
+  starve(
+      some_identify, [](identify& m) { m.attribute("\xFF", not_a_number); }, judge);
+  starve(
+      some_identify,
+      [](identify& m) {
+        m.attributes({{"\xFF", not_a_number}, {"\xFE", big}});
+      },
+      judge);
+  starve(
+      some_identify, [](identify& m) { m.attribute("own", m.body()); }, judge);
+  starve(
+      some_identify, [](identify& m) { m.attribute(m.body(), m.body()).email(m.body()); }, judge);
 }
 
 TEST_CASE("F61: messages are made, copied and assigned", "[F61]") {
@@ -375,20 +411,32 @@ TEST_CASE("F61: messages are made, copied and assigned", "[F61]") {
     return !m || is_json(m->body()) ? nullptr : "the body is no JSON";
   };
   const std::string id(100, 'i');
-  starve(nothing, [&id](std::optional<message>& m) { m.emplace(user{id}.identify()); }, judge);
-  starve(nothing, [](std::optional<message>& m) { m.emplace(user{""}.track("\xFF")); }, judge);
-  starve(nothing, [](std::optional<message>& m) { m.emplace(user{std::int64_t{1} << 60}.track("")); }, judge);
-  starve(nothing, [](std::optional<message>& m) { m.emplace(user{1}.subscribe({"a", 2})); }, judge);
-  starve(nothing, [](std::optional<message>& m) { m.emplace(user{1}.unsubscribe({})); }, judge);
+  starve(
+      nothing, [&id](std::optional<message>& m) { m.emplace(user{id}.identify()); }, judge);
+  starve(
+      nothing, [](std::optional<message>& m) { m.emplace(user{""}.track("\xFF")); }, judge);
+  starve(
+      nothing, [](std::optional<message>& m) { m.emplace(user{std::int64_t{1} << 60}.track("")); }, judge);
+  starve(
+      nothing,
+      [](std::optional<message>& m) {
+        m.emplace(user{1}.subscribe({"a", 2}));
+      },
+      judge);
+  starve(
+      nothing, [](std::optional<message>& m) { m.emplace(user{1}.unsubscribe({})); }, judge);
   starve(
       nothing, [](std::optional<message>& m) { m.emplace(user{1}.register_token(outbound::platform::fcm, big)); },
       judge);
-  starve(nothing, [](std::optional<message>& m) { m.emplace(user{1}.disable_tokens(outbound::platform::apns)); }, judge);
-  starve(nothing, [](std::optional<message>& m) { m.emplace(batch{}); }, judge);
+  starve(
+      nothing, [](std::optional<message>& m) { m.emplace(user{1}.disable_tokens(outbound::platform::apns)); }, judge);
+  starve(
+      nothing, [](std::optional<message>& m) { m.emplace(batch{}); }, judge);
 
   const identify original = some_identify();
   const identify other = many_attributes().attribute("bad", not_a_number);
-  starve(nothing, [&other](std::optional<message>& m) { m.emplace(other); }, judge);
+  starve(
+      nothing, [&other](std::optional<message>& m) { m.emplace(other); }, judge);
   starve([&original] { return identify{original}; }, [&other](identify& m) { m = other; },
          [&](identify& m, bool thrown) -> const char* {
            // Each base and member of it may have been assigned, but what is there can be used.
@@ -418,9 +466,12 @@ TEST_CASE("F61: what messages say of themselves", "[F61]") {
     if (m.problems().size() != 2 || m.warnings().size() != 2) return "the problems are others";
     return m.user_key() == "None" ? nullptr : "the user key is another";
   };
-  starve(make, [](const track& m) { static_cast<void>(m.problems()); }, judge);
-  starve(make, [](const track& m) { static_cast<void>(m.warnings()); }, judge);
-  starve(make, [](const track& m) { static_cast<void>(m.user_key()); }, judge);
+  starve(
+      make, [](const track& m) { static_cast<void>(m.problems()); }, judge);
+  starve(
+      make, [](const track& m) { static_cast<void>(m.warnings()); }, judge);
+  starve(
+      make, [](const track& m) { static_cast<void>(m.user_key()); }, judge);
 }
 
 TEST_CASE("F61: objects and arrays", "[F61]") {
@@ -433,7 +484,8 @@ TEST_CASE("F61: objects and arrays", "[F61]") {
     const std::size_t problems = model.problems().size();
     starve(make, work, [&](object& o, bool thrown) -> const char* {
       if (o.text() != after && !(thrown && o.text() == before)) return "the text is neither";
-      if (before != after && o.problems().size() != (o.text() == after ? problems : 1)) return "the problems are others";
+      if (before != after && o.problems().size() != (o.text() == after ? problems : 1))
+        return "the problems are others";
       work(o);
       if (o.text() != after) return "done again, the text is not what it was to be";
       return o.problems().size() == problems ? nullptr : "done again, the problems are not what they were to be";
@@ -449,7 +501,8 @@ TEST_CASE("F61: objects and arrays", "[F61]") {
   const std::string longer = "[1,null,\"" + big + "\"]";
   starve([] { return outbound::array::of(1, not_a_number); }, [](outbound::array& a) { a.add(big); },
          [&longer](outbound::array& a, bool thrown) -> const char* {
-           if (a.text() != (thrown ? std::string_view{"[1,null]"} : std::string_view{longer})) return "the text is neither";
+           if (a.text() != (thrown ? std::string_view{"[1,null]"} : std::string_view{longer}))
+             return "the text is neither";
            a.add(2);
            return is_json(a.text()) && a.problems().size() == 1 ? nullptr : "it cannot be used";
          });
@@ -465,21 +518,23 @@ TEST_CASE("F61: batches", "[F61]") {
     return b;
   };
   const std::string before{make().body()};
-  starve(make, [&second](batch& b) { static_cast<void>(b.add(second)); },
-         [&](batch& b, bool thrown) -> const char* {
-           if (b.size() != (thrown ? 1U : 2U)) return "the size is not what it was, or was to be";
-           if (thrown != (b.body() == before)) return "the body is not what it was, or was to be";
-           if (!b.valid() || !b.add(first) || !is_json(b.body())) return "it cannot be used";
-           return nullptr;
-         });
+  starve(
+      make, [&second](batch& b) { static_cast<void>(b.add(second)); },
+      [&](batch& b, bool thrown) -> const char* {
+        if (b.size() != (thrown ? 1U : 2U)) return "the size is not what it was, or was to be";
+        if (thrown != (b.body() == before)) return "the body is not what it was, or was to be";
+        if (!b.valid() || !b.add(first) || !is_json(b.body())) return "it cannot be used";
+        return nullptr;
+      });
   starve([] { return batch{}; }, [&first](batch& b) { static_cast<void>(b.add(first)); },
          [&](batch& b, bool thrown) -> const char* {
            if (b.size() != (thrown ? 0U : 1U) || b.valid() == thrown) return "it is not what it was, or was to be";
            if (!b.add(first) || !b.valid() || !is_json(b.body())) return "it cannot be used";
            return nullptr;
          });
-  starve(make, [&invalid](batch& b) { static_cast<void>(b.add(invalid)); },
-         [&](batch& b, bool) { return b.size() == 1 && b.body() == before ? nullptr : "it is not what it was"; });
+  starve(
+      make, [&invalid](batch& b) { static_cast<void>(b.add(invalid)); },
+      [&](batch& b, bool) { return b.size() == 1 && b.body() == before ? nullptr : "it is not what it was"; });
 }
 
 // --- sending
@@ -497,35 +552,70 @@ const char long_key[] = "a-key-long-enough-to-be-on-the-heap";
 template <class Transport>
 void starve_send(const message& m, const Transport& how, errc otherwise, bool how_throws = false,
                  const char* key = long_key) {
-  starve([&] { return sender{client{key, how}, outbound::error{}}; }, [&m](sender& s) { s.answer = s.c.send(m); },
-         [&](sender& s, bool thrown) -> const char* {
-           if (thrown) return "send threw";
-           const errc code = s.answer.error().code;
-           if (s.answer.has_value() != (code == errc{})) return "the answer is neither good nor bad";
-           if (code != otherwise && code != errc::out_of_memory && !(how_throws && code == errc::no_response))
-             return "the error is neither out_of_memory nor what it would have been";
-           if (code == errc::out_of_memory && s.answer.error().message.empty()) return "the error says nothing";
-           s.answer = s.c.send(m);
-           return s.answer.error().code == otherwise ? nullptr : "the client cannot be used";
-         });
+  starve(
+      [&] {
+        return sender{client{key, how}, outbound::error{}};
+      },
+      [&m](sender& s) { s.answer = s.c.send(m); },
+      [&](sender& s, bool thrown) -> const char* {
+        if (thrown) return "send threw";
+        const errc code = s.answer.error().code;
+        if (s.answer.has_value() != (code == errc{})) return "the answer is neither good nor bad";
+        if (code != otherwise && code != errc::out_of_memory && !(how_throws && code == errc::no_response))
+          return "the error is neither out_of_memory nor what it would have been";
+        if (code == errc::out_of_memory && s.answer.error().message.empty()) return "the error says nothing";
+        s.answer = s.c.send(m);
+        return s.answer.error().code == otherwise ? nullptr : "the client cannot be used";
+      });
 }
 
 }  // namespace
 
 TEST_CASE("F61: send without memory is out_of_memory, and the client stays usable", "[F61]") {
   const identify m = some_identify().attribute("bad", 1);
-  starve_send(m, [](const request&) { return response{200, {}, {}}; }, errc{});
-  starve_send(m, [](const request& r) { return response{200, r.body, r.headers}; }, errc{}, true);
-  starve_send(some_identify(), [](const request&) { return response{200, {}, {}}; }, errc::invalid_message);
   starve_send(
-      m, [](const request&) { return response{400, R"({"error":{"Message":"some length","Code":7}})", {}}; },
+      m,
+      [](const request&) {
+        return response{200, {}, {}};
+      },
+      errc{});
+  starve_send(
+      m,
+      [](const request& r) {
+        return response{200, r.body, r.headers};
+      },
+      errc{}, true);
+  starve_send(
+      some_identify(),
+      [](const request&) {
+        return response{200, {}, {}};
+      },
+      errc::invalid_message);
+  starve_send(
+      m,
+      [](const request&) {
+        return response{400, R"({"error":{"Message":"some length","Code":7}})", {}};
+      },
       errc::invalid_field, true);
   starve_send(
-      m, [](const request& r) { return response{401, std::string(100, '\xFF') + r.headers[1].value, {}}; },
+      m,
+      [](const request& r) {
+        return response{401, std::string(100, '\xFF') + r.headers[1].value, {}};
+      },
       errc::unauthorized, true);
-  starve_send(m, [](const request&) { return response{503, {}, {}}; }, errc::unavailable);
+  starve_send(
+      m,
+      [](const request&) {
+        return response{503, {}, {}};
+      },
+      errc::unavailable);
   starve_send(m, outbound::no_transport, errc::not_sent, true);
-  starve_send(m, [](const request&) { return response{200, {}, {}}; }, errc::invalid_options, false, "no key ");
+  starve_send(
+      m,
+      [](const request&) {
+        return response{200, {}, {}};
+      },
+      errc::invalid_options, false, "no key ");
 }
 
 TEST_CASE("F61: send where every allocation fails is out_of_memory", "[F61]") {
@@ -560,13 +650,16 @@ TEST_CASE("F61: prepare, interpret and the rest", "[F61]") {
     client c;
     result<request> out;
   };
-  starve([] { return preparing{client{long_key, outbound::no_transport}, outbound::error{}}; },
-         [&m](preparing& p) { p.out = p.c.prepare(m); },
-         [&m](preparing& p, bool thrown) -> const char* {
-           if (thrown) return "prepare threw";
-           if (!p.out && p.out.error().code != errc::out_of_memory) return "the error is another";
-           return p.c.prepare(m) ? nullptr : "the client cannot be used";
-         });
+  starve(
+      [] {
+        return preparing{client{long_key, outbound::no_transport}, outbound::error{}};
+      },
+      [&m](preparing& p) { p.out = p.c.prepare(m); },
+      [&m](preparing& p, bool thrown) -> const char* {
+        if (thrown) return "prepare threw";
+        if (!p.out && p.out.error().code != errc::out_of_memory) return "the error is another";
+        return p.c.prepare(m) ? nullptr : "the client cannot be used";
+      });
   const client c{long_key, outbound::no_transport};
   const request r = *c.prepare(m);
   const std::string line_of_r = outbound::curl_command(r);
@@ -577,21 +670,23 @@ TEST_CASE("F61: prepare, interpret and the rest", "[F61]") {
   for (const int status : {200, 400, 503})
     starve(
         [status] {
-          return response{status, R"({"error":{"Message":"a message of some length \u00e9","Code":7}})",
+          return response{status,
+                          R"({"error":{"Message":"a message of some length \u00e9","Code":7}})",
                           {{"a-name-of-some-length", "a-value-of-some-length"}}};
         },
         [](const response& from) { static_cast<void>(outbound::interpret(from)); }, fine);
-  starve([] { return std::string(100, '\xFF'); }, [](std::string& s) { s = outbound::repaired(s); },
-         [](const std::string& s, bool thrown) { return s.size() == (thrown ? 100U : 300U) ? nullptr : "half a text"; });
+  starve(
+      [] { return std::string(100, '\xFF'); }, [](std::string& s) { s = outbound::repaired(s); },
+      [](const std::string& s, bool thrown) { return s.size() == (thrown ? 100U : 300U) ? nullptr : "half a text"; });
   starve([] { return std::u16string(100, u'x'); },
          [](const std::u16string& s) { static_cast<void>(outbound::from_utf16(s)); }, fine);
-  starve([] { return 0; },
-         [](int&) {
-           const client made{long_key,
-                             [text = std::string(100, 'x')](const request&) { return response{200, text, {}}; }};
-           static_cast<void>(made);
-         },
-         fine);
+  starve(
+      [] { return 0; },
+      [](int&) {
+        const client made{long_key, [text = std::string(100, 'x')](const request&) { return response{200, text, {}}; }};
+        static_cast<void>(made);
+      },
+      fine);
 }
 
 #endif

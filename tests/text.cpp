@@ -95,7 +95,7 @@ std::string reference_repaired(std::string_view s) {
 
 // RFC 8785, 3.2.2.2, byte by byte.
 std::string reference_quoted(std::string_view s) {
-  static const std::map<char, std::string> named = {{'\b', "\\b"}, {'\t', "\\t"}, {'\n', "\\n"},  {'\f', "\\f"},
+  static const std::map<char, std::string> named = {{'\b', "\\b"}, {'\t', "\\t"}, {'\n', "\\n"}, {'\f', "\\f"},
                                                     {'\r', "\\r"}, {'"', "\\\""}, {'\\', "\\\\"}};
   std::string out = "\"";
   for (const char c : s) {
@@ -137,22 +137,28 @@ std::string written(std::string_view s) {
 struct position {
   const char* name;
   outbound::track (*make)(outbound::text);
-  std::string (*body)(const std::string& json);        // around the text as JSON
+  std::string (*body)(const std::string& json);       // around the text as JSON
   std::string (*where)(const std::string& repaired);  // of a problem with it
-  const char* bad;                                     // what stands for it then
+  const char* bad;                                    // what stands for it then
 };
 
 const position positions[] = {
     {"value", [](outbound::text s) { return outbound::user{"u"}.track("e").property("k", s); },
      [](const std::string& j) { return R"({"user_id":"u","event":"e","properties":{"k":)" + j + "}}"; },
      [](const std::string&) { return std::string{"/properties/k"}; }, "null"},
-    {"element", [](outbound::text s) { return outbound::user{"u"}.track("e").property("k", {1, s}); },
+    {"element",
+     [](outbound::text s) {
+       return outbound::user{"u"}.track("e").property("k", {1, s});
+     },
      [](const std::string& j) { return R"({"user_id":"u","event":"e","properties":{"k":[1,)" + j + "]}}"; },
      [](const std::string&) { return std::string{"/properties/k/1"}; }, "null"},
     {"key", [](outbound::text s) { return outbound::user{"u"}.track("e").property(s, 1); },
      [](const std::string& j) { return R"({"user_id":"u","event":"e","properties":{)" + j + ":1}}"; },
      [](const std::string& r) { return "/properties" + pointer_token(r); }, "\"\""},
-    {"key in braces", [](outbound::text s) { return outbound::user{"u"}.track("e").properties({{"k", {{s, 1}}}}); },
+    {"key in braces",
+     [](outbound::text s) {
+       return outbound::user{"u"}.track("e").properties({{"k", {{s, 1}}}});
+     },
      [](const std::string& j) { return R"({"user_id":"u","event":"e","properties":{"k":{)" + j + ":1}}}"; },
      [](const std::string& r) { return "/properties/k" + pointer_token(r); }, "\"\""},
     {"user id", [](outbound::text s) { return outbound::user{s}.track("e"); },
@@ -194,8 +200,7 @@ std::vector<utf8_case> utf8_cases() {
   for (const test::row& row : test::read_tsv("utf8.tsv")) {
     if (row.size() < 4) test::give_up("a short row in utf8.tsv");
     out.push_back({test::from_hex(row[0]), row[1] == "1",
-                   row[2] == "-1" ? std::string_view::npos : std::size_t{std::stoul(row[2])},
-                   test::from_hex(row[3])});
+                   row[2] == "-1" ? std::string_view::npos : std::size_t{std::stoul(row[2])}, test::from_hex(row[3])});
   }
   return out;
 }
@@ -204,9 +209,7 @@ std::vector<utf8_case> utf8_cases() {
 struct exact {
   std::unique_ptr<char[]> block;
   std::size_t size;
-  explicit exact(std::string_view s) : block{new char[s.size()]}, size{s.size()} {
-    s.copy(block.get(), size);
-  }
+  explicit exact(std::string_view s) : block{new char[s.size()]}, size{s.size()} { s.copy(block.get(), size); }
   std::string_view view() const { return {block.get(), size}; }
 };
 
@@ -283,7 +286,7 @@ TEST_CASE("F1: every string of 1, 2 and 3 bytes, against table 3-7", "[F1][F2][F
   }
   CHECK(wrong == 0);
   CHECK(valid[1] == 128);
-  CHECK(valid[2] == 18304);  // 128^2, and 1,920 code points
+  CHECK(valid[2] == 18304);                  // 128^2, and 1,920 code points
   if (!quick()) CHECK(valid[3] == 2650112);  // 128^3, 2 * 128 * 1,920, and 61,440 code points
 }
 
@@ -432,18 +435,28 @@ TEST_CASE("F2: utf8tests, a third party's cases", "[F1][F2]") {
 }
 
 TEST_CASE("F3: overlong forms, surrogates and what is beyond U+10FFFF are refused", "[F3]") {
-  const std::string_view bad[] = {
-      "\xC0\x80",                                                     // overlong NUL
-      "\xC1\xBF", "\xE0\x80\x80", "\xE0\x9F\xBF", "\xF0\x80\x80\x80",  // overlong
-      "\xF0\x8F\xBF\xBF", "\xED\xA0\x80", "\xED\xBF\xBF",              // surrogates
-      "\xED\xA0\xBD\xED\xB8\x80",                                      // CESU-8
-      "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xF8\x88\x80\x80\x80", "\xFC\x84\x80\x80\x80\x80", "\xFE", "\xFF"};
+  const std::string_view bad[] = {"\xC0\x80",  // overlong NUL
+                                  "\xC1\xBF",
+                                  "\xE0\x80\x80",
+                                  "\xE0\x9F\xBF",
+                                  "\xF0\x80\x80\x80",  // overlong
+                                  "\xF0\x8F\xBF\xBF",
+                                  "\xED\xA0\x80",
+                                  "\xED\xBF\xBF",              // surrogates
+                                  "\xED\xA0\xBD\xED\xB8\x80",  // CESU-8
+                                  "\xF4\x90\x80\x80",
+                                  "\xF5\x80\x80\x80",
+                                  "\xF8\x88\x80\x80\x80",
+                                  "\xFC\x84\x80\x80\x80\x80",
+                                  "\xFE",
+                                  "\xFF"};
   for (const std::string_view s : bad) {
     REQUIRE(reference_error(s) == 0);
     for (const position& at : positions) check_position(at, s);
     for (const position& at : positions) check_position(at, "plain text in front " + std::string{s});
   }
-  for (const std::string_view s : {"\xC2\x80", "\xE0\xA0\x80", "\xED\x9F\xBF", "\xEE\x80\x80", "\xF0\x90\x80\x80", "\xF4\x8F\xBF\xBF"})
+  for (const std::string_view s :
+       {"\xC2\x80", "\xE0\xA0\x80", "\xED\x9F\xBF", "\xEE\x80\x80", "\xF0\x90\x80\x80", "\xF4\x8F\xBF\xBF"})
     for (const position& at : positions) check_position(at, s);
 }
 
@@ -553,14 +566,26 @@ TEST_CASE("F6: texts at random, against a writer that goes byte by byte", "[F6]"
   const unsigned seed = std::random_device{}();
   INFO("seed " << seed);
   std::mt19937 random{seed};
-  const std::string_view pieces[] = {"a", "bc", "\"", "\\", "\n", std::string_view{"\0", 1}, "\x1F", "\x7F", "\xC3\xBC", "\xE2\x80\xA8",
-                                     "\xF0\x9F\x98\x80", "12345678", "0123456789abcdef"};
+  const std::string_view pieces[] = {"a",
+                                     "bc",
+                                     "\"",
+                                     "\\",
+                                     "\n",
+                                     std::string_view{"\0", 1},
+                                     "\x1F",
+                                     "\x7F",
+                                     "\xC3\xBC",
+                                     "\xE2\x80\xA8",
+                                     "\xF0\x9F\x98\x80",
+                                     "12345678",
+                                     "0123456789abcdef"};
   std::size_t wrong = 0;
   for (int i = 0; i < 20000; ++i) {
     std::string s;
     for (auto n = random() % 12; n > 0; --n) s += pieces[random() % std::size(pieces)];
     const exact alone{s};
-    if (written(alone.view()) != reference_quoted(s) && wrong++ == 0) CHECK(written(alone.view()) == reference_quoted(s));
+    if (written(alone.view()) != reference_quoted(s) && wrong++ == 0)
+      CHECK(written(alone.view()) == reference_quoted(s));
     if (outbound::object{{alone.view(), 1}}.text() != '{' + reference_quoted(s) + ":1}") ++wrong;
   }
   CHECK(wrong == 0);
@@ -648,19 +673,24 @@ template <class... Ts>
 constexpr bool none_is_id = (!std::is_convertible_v<Ts, outbound::id> && ...);
 
 TEST_CASE("F10: wide text is not text; 16-bit text converts, whatever its type", "[F10]") {
-  static_assert(none_is_text<const wchar_t*, const char16_t*, const char32_t*, std::wstring, std::u16string, std::u32string,
-                             std::wstring_view, std::u16string_view, std::u32string_view, wchar_t, char16_t, char32_t, char>);
-  static_assert(none_is_id<const wchar_t*, const char16_t*, const char32_t*, std::wstring, std::u16string, std::u32string,
-                           wchar_t, char16_t, char32_t, char, bool, double>);
+  static_assert(
+      none_is_text<const wchar_t*, const char16_t*, const char32_t*, std::wstring, std::u16string, std::u32string,
+                   std::wstring_view, std::u16string_view, std::u32string_view, wchar_t, char16_t, char32_t, char>);
+  static_assert(none_is_id<const wchar_t*, const char16_t*, const char32_t*, std::wstring, std::u16string,
+                           std::u32string, wchar_t, char16_t, char32_t, char, bool, double>);
   static_assert(from_utf16_takes<std::u16string> && from_utf16_takes<std::u16string_view> &&
                 from_utf16_takes<const char16_t*>);
-  static_assert(!from_utf16_takes<std::u32string> && !from_utf16_takes<const char32_t*> && !from_utf16_takes<std::string> &&
-                !from_utf16_takes<const char*>);
-  CHECK(outbound::from_utf16(u"gr\u00FC\u00DFe \U0001F600") == "gr\xC3\xBC\xC3\x9F" "e \xF0\x9F\x98\x80");
+  static_assert(!from_utf16_takes<std::u32string> && !from_utf16_takes<const char32_t*> &&
+                !from_utf16_takes<std::string> && !from_utf16_takes<const char*>);
+  CHECK(outbound::from_utf16(u"gr\u00FC\u00DFe \U0001F600") ==
+        "gr\xC3\xBC\xC3\x9F"
+        "e \xF0\x9F\x98\x80");
   CHECK(outbound::from_utf16(std::u16string_view{u"a\0b", 3}) == std::string("a\0b", 3));
   CHECK(outbound::from_utf16(std::u16string_view{}).empty());
 #if WCHAR_MAX == 0xFFFF  // elsewhere it does not compile
-  CHECK(outbound::from_utf16(L"gr\u00FC\u00DFe \U0001F600") == "gr\xC3\xBC\xC3\x9F" "e \xF0\x9F\x98\x80");
+  CHECK(outbound::from_utf16(L"gr\u00FC\u00DFe \U0001F600") ==
+        "gr\xC3\xBC\xC3\x9F"
+        "e \xF0\x9F\x98\x80");
   CHECK(outbound::from_utf16(std::wstring{L'\xD800'}) == "\xEF\xBF\xBD");
 #endif
 }
@@ -669,8 +699,14 @@ TEST_CASE("F10: wide text is not text; 16-bit text converts, whatever its type",
 TEST_CASE("F10: char8_t text is text", "[F10]") {
   const std::u8string owned{u8"gr\u00FC\u00DFe"};
   const char8_t* const pointer = owned.c_str();
-  CHECK(outbound::object{{u8"k\u00E9y", u8"gr\u00FC\u00DFe"}, {"a", owned}, {"b", std::u8string_view{owned}}, {"c", pointer}}.text() ==
-        "{\"k\xC3\xA9y\":\"gr\xC3\xBC\xC3\x9F" "e\",\"a\":\"gr\xC3\xBC\xC3\x9F" "e\",\"b\":\"gr\xC3\xBC\xC3\x9F" "e\",\"c\":\"gr\xC3\xBC\xC3\x9F" "e\"}");
+  CHECK(outbound::object{
+            {u8"k\u00E9y", u8"gr\u00FC\u00DFe"}, {"a", owned}, {"b", std::u8string_view{owned}}, {"c", pointer}}
+            .text() ==
+        "{\"k\xC3\xA9y\":\"gr\xC3\xBC\xC3\x9F"
+        "e\",\"a\":\"gr\xC3\xBC\xC3\x9F"
+        "e\",\"b\":\"gr\xC3\xBC\xC3\x9F"
+        "e\",\"c\":\"gr\xC3\xBC\xC3\x9F"
+        "e\"}");
   const char8_t* const absent = nullptr;
   const outbound::object o{{"k", absent}};
   REQUIRE(o.problems().size() == 1);
@@ -680,7 +716,8 @@ TEST_CASE("F10: char8_t text is text", "[F10]") {
 #endif
 
 TEST_CASE("F11: noncharacters, a BOM inside and combining marks pass unchanged", "[F11]") {
-  for (const std::uint32_t c : {0xFDD0U, 0xFDEFU, 0xFFFEU, 0xFFFFU, 0x1FFFEU, 0x10FFFFU, 0xFEFFU, 0x0301U, 0x200DU, 0xE000U, 0xFFFDU}) {
+  for (const std::uint32_t c :
+       {0xFDD0U, 0xFDEFU, 0xFFFEU, 0xFFFFU, 0x1FFFEU, 0x10FFFFU, 0xFEFFU, 0x0301U, 0x200DU, 0xE000U, 0xFFFDU}) {
     for (const position& at : positions) check_position(at, utf8_of(c));
     CHECK(outbound::repaired(utf8_of(c)) == utf8_of(c));
     CHECK(written("e" + utf8_of(c)) == "\"e" + utf8_of(c) + '"');
@@ -799,7 +836,8 @@ TEST_CASE("F72: the same bytes on any byte order, for every length and place of 
     std::string s;
     for (std::size_t i = 0; i < size; ++i) s += static_cast<char>('A' + i);
     CHECK(written(exact{s}.view()) == reference_quoted(s));
-    CHECK(outbound::object{{exact{s}.view(), size}}.text() == '{' + reference_quoted(s) + ':' + std::to_string(size) + "}");
+    CHECK(outbound::object{{exact{s}.view(), size}}.text() ==
+          '{' + reference_quoted(s) + ':' + std::to_string(size) + "}");
     for (std::size_t at = 0; at < size; ++at) {
       for (const char c : {'"', '\n', '\x1F', '\x7F', '!', '[', ']'}) {
         std::string with = s;

@@ -134,6 +134,7 @@ member m{"k", 1}; member n{m};              ;;; member m{"k", 1}; const member& 
 value v = 1; std::vector<value> kept; kept.push_back(v);   ;;; array kept; kept.add(1);
 user u = "implicit";                        ;;; user u{"explicit"};
 user u = 1;                                 ;;; user u{1};
+id i{1}; user u = i;                        ;;; id i{1}; user u{i};
 user u{true};                               ;;; user u{1};
 user u{'c'};                                ;;; user u{"c"};
 user u{1.5};                                ;;; user u{15LL};
@@ -254,7 +255,7 @@ def main():
     wrong = []
     with toolchain.scratch() as folder:
         shutil.copy(compiler.header, folder)  # somebody may be editing it
-        compiler.include = pathlib.Path(folder)
+        compiler.include = pathlib.Path(folder).resolve()
         prelude = pathlib.Path(folder) / 'prelude.hpp'
         prelude.write_text(PRELUDE, encoding='utf-8')
         compiler.must(['-x', 'c++-header', prelude, '-o', str(prelude) + ('.pch' if compiler.is_clang else '.gch')],

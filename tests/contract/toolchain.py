@@ -35,7 +35,7 @@ def find_first(*names):
 class Compiler:
     def __init__(self, command, include, std='-std=c++17'):
         self.command = list(command)
-        self.include = pathlib.Path(include)
+        self.include = pathlib.Path(include).resolve()
         self.std = std
         macros = self.output(['-dM', '-E'], '#include <cstddef>\n').stdout
         self.is_clang = '#define __clang__' in macros
@@ -54,7 +54,8 @@ class Compiler:
 
     def output(self, arguments, source, std=None):
         """Compiles a text; the compiler's output goes to stdout."""
-        return self.call(list(arguments) + ['-x', 'c++', '-'], std=std, input=source)
+        # In HERE, where there is no outbound.hpp: a text's "..." are looked up in the current folder first.
+        return self.call(list(arguments) + ['-x', 'c++', '-'], std=std, input=source, cwd=HERE)
 
     def must(self, arguments, what, **more):
         done = self.call(arguments, **more)
