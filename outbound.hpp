@@ -523,6 +523,7 @@ class object {
   const detail::writer::place* place_{};  // in what surrounds it, as are
   std::size_t open_{};                    // where the object begins, and
   unsigned level_{1};                     // how deep it is
+  std::size_t first_finding_{};           // of its own problems
   std::size_t complete_{};                // what ends here is complete while something is added; 0: all is
   detail::key_set keys_{};
 };
@@ -549,7 +550,7 @@ class array {
   friend detail::erased detail::erase_spliced(const T& v) noexcept;
   const detail::writer& out() const noexcept { return out_; }
   unsigned levels() const noexcept { return out_.deepest; }
-  const std::vector<detail::writer::finding>& own_findings() const noexcept { return out_.findings; }
+  std::vector<detail::writer::finding> own_findings() const { return out_.findings; }
   void insert(const detail::erased& v);
 
   detail::writer out_{};
@@ -1686,9 +1687,9 @@ inline bool is_within(std::string_view where, std::string_view place) noexcept {
   return begins_with(where, place) && (where.size() == place.size() || where[place.size()] == '/');
 }
 
-// Forgets the first `mark` problems of the value at `place`.
-OUTBOUND_COLD_ inline void forget_findings(writer& w, std::size_t mark, std::string_view place) {
-  for (std::size_t i = mark; i-- > 0;) {
+// Forgets those of the problems [first, last) that are of the value at `place`.
+OUTBOUND_COLD_ inline void forget_findings(writer& w, std::size_t first, std::size_t last, std::string_view place) {
+  for (std::size_t i = last; i-- > first;) {
     const writer::finding& f = w.findings[i];
     const bool stays = f.of_key && f.what.where.size() == place.size();
     if (is_within(f.what.where, place) && !stays) w.findings.erase(w.findings.begin() + static_cast<std::ptrdiff_t>(i));
@@ -1914,23 +1915,37 @@ OUTBOUND_COLD_ inline void complete_keys(key_set& keys, std::string_view object_
   for (member_reader m{object_text}; m.read();) keys.insert(hash(unquoted(m.key)));
 }
 
-// Removes the older of two members with one key, and its problems. The object begins at `open`; the new member, whose
-// key is `key`, at `piece`. Returns how many bytes went.
+// How deep the containers of a text go, which may be unfinished.
+OUTBOUND_COLD_ inline unsigned nesting(std::string_view s) noexcept {
+  unsigned level = 0;
+  unsigned most = 0;
+  const char* const end = s.data() + s.size();
+  for (const char* p = s.data(); p < end; p = *p == '"' ? skip_string(p) : p + 1) {
+    if (*p == '{' || *p == '[') most = ++level > most ? level : most;
+    if (*p == '}' || *p == ']') --level;
+  }
+  return most;
+}
+
+// Removes the older of two members with one key, and its problems, which are among [first, last). The object begins at
+// `open`; the new member, whose key is `key`, at `piece`. Returns how many bytes went.
 OUTBOUND_COLD_ inline std::size_t erase_older(writer& w, std::size_t open, std::size_t piece, std::string_view key,
-                                              std::size_t mark) {
+                                              std::size_t first, std::size_t last) {
   char* const limit = w.begin + piece;
   member_reader m{{w.begin + open, piece - open}};
   while (m.next < limit && m.read()) {
     if (m.key != key) continue;
     std::string where = w.where();
     append_pointer(where, unquoted(key));
-    forget_findings(w, mark, where);
+    forget_findings(w, first, last, where);
     char* from = w.begin + (m.key.data() - w.begin);
     char* to = w.begin + (skip_space(m.next, limit) - w.begin);
     if (to < limit && *to == ',') ++to;  // the comma behind it goes too,
     else if (from[-1] == ',') --from;    // or the one before it
     std::memmove(from, to, static_cast<std::size_t>(w.cursor - to));
     w.cursor -= to - from;
+    const unsigned levels = nesting(w.view());  // the deepest may have gone
+    if (levels < w.deepest) w.deepest = levels;
     return static_cast<std::size_t>(to - from);
   }
   return 0;
@@ -2014,9 +2029,10 @@ struct field {
 struct addition {
   const field* known{};
   text key{""};
-  key_set* keys{};      // in which the user's key is noted; null: it is none
-  std::size_t index{};  // of an element
-  bool repeated{};      // is the known field there already?
+  key_set* keys{};              // in which the user's key is noted; null: it is none
+  std::size_t index{};          // of an element
+  bool repeated{};              // is the known field there already?
+  std::size_t first_finding{};  // of what it is added to
 };
 
 // Writes the key, or nothing for an element; true if no member has it yet.
@@ -2077,7 +2093,8 @@ inline std::size_t insert(writer& w, std::size_t open, std::size_t close, const 
   }
   std::size_t gone = 0;
   if (!is_new)
-    gone = erase_older(w, open, direct ? piece : piece - 1, {w.begin + piece, key_end - piece}, undo.findings());
+    gone = erase_older(w, open, direct ? piece : piece - 1, {w.begin + piece, key_end - piece}, a.first_finding,
+                       undo.findings());
   if (direct) undo.put_tail();
   else settle(w, open, close - gone, undo.tail());
   undo.complete();
@@ -2175,7 +2192,10 @@ class deeper {
 // An object that is written at the end, member by member. Without `keys`, those of the members are known to differ.
 class open_object {
  public:
-  open_object(writer& w, key_set* keys) : w_{w}, keys_{keys}, open_{w.size()}, here_{w, ""} { w.put('{'); }
+  open_object(writer& w, key_set* keys)
+      : w_{w}, keys_{keys}, open_{w.size()}, first_finding_{w.findings.size()}, here_{w, ""} {
+    w.put('{');
+  }
 
   void add(text key, const erased& v) {
     const std::size_t mark = w_.findings.size();
@@ -2194,13 +2214,14 @@ class open_object {
   OUTBOUND_COLD_ void replace(std::size_t piece, std::size_t key_size, std::size_t mark) {
     const writer::place* const member_place = w_.here;
     w_.here = member_place->parent;
-    erase_older(w_, open_, piece, {w_.begin + piece, key_size}, mark);
+    erase_older(w_, open_, piece, {w_.begin + piece, key_size}, first_finding_, mark);
     w_.here = member_place;
   }
 
   writer& w_;
   key_set* keys_;
   std::size_t open_;
+  std::size_t first_finding_;
   at_place here_;
 };
 
@@ -2298,10 +2319,26 @@ inline constexpr bool makes_value<T, std::void_t<decltype(to_outbound(std::declv
 template <class T>
 inline constexpr bool is_own_type = std::is_class_v<T> || std::is_union_v<T> || std::is_enum_v<T>;
 
+// While a part is written, `deepest` is about that part.
+class deepest_of_part {
+ public:
+  explicit deepest_of_part(writer& w) noexcept : w_{w}, before_{std::exchange(w.deepest, w.depth)} {}
+  deepest_of_part(const deepest_of_part&) = delete;
+  deepest_of_part& operator=(const deepest_of_part&) = delete;
+  ~deepest_of_part() {
+    if (w_.deepest < before_) w_.deepest = before_;
+  }
+
+ private:
+  writer& w_;
+  unsigned before_;
+};
+
 template <class T>
 void write_made_object(writer& w, const erased& e) {
   const deeper level{w};
   if (!level) return;
+  const deepest_of_part part{w};
   object made{w};
   to_outbound(made, *static_cast<const T*>(e.held.range.data));
 }
@@ -2695,7 +2732,11 @@ inline object::object(std::initializer_list<member> members) {
 }
 
 inline object::object(detail::writer& surrounding)
-    : surrounding_{&surrounding}, place_{surrounding.here}, open_{surrounding.size()}, level_{surrounding.depth} {
+    : surrounding_{&surrounding},
+      place_{surrounding.here},
+      open_{surrounding.size()},
+      level_{surrounding.depth},
+      first_finding_{surrounding.findings.size()} {
   surrounding.append("{}");
 }
 
@@ -2718,10 +2759,10 @@ inline object& object::operator=(object&& other) noexcept {
 // Its own problems, also while it is part of another.
 inline std::vector<detail::writer::finding> object::own_findings() const {
   std::vector<detail::writer::finding> own;
-  const std::string place = detail::writer::where(place_);
-  for (const auto& f : out().findings)
-    if (detail::is_within(f.what.where, place) && !(f.of_key && f.what.where == place))
-      own.push_back({{f.what.what, f.what.where.substr(place.size()), f.what.why}, f.of_key});
+  const std::size_t place_size = detail::writer::where(place_).size();
+  const auto& all = out().findings;
+  for (std::size_t i = first_finding_; i < all.size(); ++i)
+    own.push_back({{all[i].what.what, all[i].what.where.substr(place_size), all[i].what.why}, all[i].of_key});
   return own;
 }
 
@@ -2741,7 +2782,7 @@ inline void object::assign(const object& other) {
   if (surrounding_ == nullptr) return own_.swap(copy);
   detail::writer& w = *surrounding_;
   w.cursor = w.begin + open_;
-  detail::forget_findings(w, w.findings.size(), detail::writer::where(place_));
+  detail::forget_findings(w, first_finding_, w.findings.size(), detail::writer::where(place_));
   w.append(copy.size() == 0 ? "{}" : copy.view());
   const detail::writer::place* const here = std::exchange(w.here, place_);
   detail::adopt_findings(w, copy.findings);
@@ -2757,7 +2798,7 @@ inline void object::insert(outbound::text key, const detail::erased& v) {
   detail::writer& w = out();
   if (w.size() == 0) w.append("{}");
   const detail::while_adding adding{complete_, w, v};
-  detail::insert(w, open_, w.size() - 1, {nullptr, key, &keys_}, v);
+  detail::insert(w, open_, w.size() - 1, {nullptr, key, &keys_, 0, false, first_finding_}, v);
 }
 
 inline object& object::set(outbound::text key, const value& v) & {

@@ -77,7 +77,7 @@ bool is_utf8(std::string_view s) {
 bool fit_for_a_log(std::string_view s) {
   for (const char c : s)
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) return false;
-  return !s.empty() && s.size() <= 1000 && is_utf8(s);
+  return !s.empty() && s.size() <= 2000 && is_utf8(s);
 }
 
 // What an error says about a body.

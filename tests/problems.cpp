@@ -530,11 +530,14 @@ TEST_CASE("problems: replaced through attributes(...), in every form") {
   CHECK(of(o.problems()) == list{"not_finite /ab"});
 }
 
-TEST_CASE("problems: json that is refused as attributes is forgotten once there are some") {
-  // Nothing of it was taken, so that there is nothing to replace: what is set later is whole.
-  check(u.identify().attributes(json{"{"}).attributes(json{"["}),
-        {"invalid_json /attributes", "invalid_json /attributes"});
-  CHECK(is_json(u.identify().attributes(json{"{"}).attribute("a", 1).body()));
+TEST_CASE("problems: json that is refused as attributes adds nothing, and what follows is whole") {
+  identify m = u.identify().attributes(json{"{"}).attributes(json{"["});
+  CHECK(!m.valid());
+  CHECK(of(m.problems()).count("invalid_json /attributes") == m.problems().size());
+  check_form(m);
+  m.attribute("a", 1).attributes({{"b", 2}}).attribute("a", 3);
+  check_form(m);
+  CHECK(body(m) == R"({"user_id":"u","attributes":{"b":2,"a":3}})");
 }
 
 TEST_CASE("problems: of copies and of what is assigned") {

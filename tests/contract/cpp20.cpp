@@ -47,7 +47,8 @@ void views() {
   const auto squares = numbers | std::views::transform(square);
   outbound::object o{{"lvalue", filtered}, {"rvalue", numbers | std::views::filter(even)}, {"const", squares}};
   o.set("iota", std::views::iota(1, 4)).set("taken", numbers | std::views::drop(1) | std::views::take(2));
-  o.set("reverse", std::views::reverse(numbers)).set("keys", std::map<std::string, int>{{"a", 1}} | std::views::keys);
+  const std::map<std::string, int> map{{"a", 1}};
+  o.set("reverse", std::views::reverse(numbers)).set("keys", map | std::views::keys);
   EXPECT(o.text() == R"({"lvalue":[2,4],"rvalue":[2,4],"const":[1,4,9,16],"iota":[1,2,3],"taken":[2,3],)"
                      R"("reverse":[4,3,2,1],"keys":["a"]})");
   std::vector<std::pair<std::string, int>> pairs{{"a", 1}, {"b", 2}};

@@ -13,8 +13,9 @@ struct view_of_header {
   std::string output;
 };
 
+// Static, as look() is: the linker would keep one of two, and both units would be told the same.
 template <class... Ts>
-std::vector<std::size_t> sizes_of() {
+static std::vector<std::size_t> sizes_of() {
   return {sizeof(Ts)..., alignof(Ts)...};
 }
 
