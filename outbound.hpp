@@ -1885,10 +1885,10 @@ inline bool key_set::insert(std::uint32_t h) {
 }
 
 OUTBOUND_NOINLINE_ inline bool key_set::insert_into_table(std::uint32_t h) {
-  const auto place = [](std::vector<std::uint32_t>& slots, std::uint32_t x) {
+  const auto place = [](std::vector<std::uint32_t>& cells, std::uint32_t x) {
     std::size_t at = x >> 1;  // the lowest bit is always set
     for (;; ++at) {
-      std::uint32_t& slot = slots[at & (slots.size() - 1)];
+      std::uint32_t& slot = cells[at & (cells.size() - 1)];
       if (slot == x) return false;
       if (slot == 0) {
         slot = x;
@@ -3450,7 +3450,7 @@ transport::transport(F&& f) {
   static_assert(std::is_invocable_r_v<result<response>, G&, const request&>,
                 "outbound: a transport is called with a const outbound::request& and returns a result<response>, a "
                 "response or an error");
-  if constexpr (std::is_pointer_v<G>) {
+  if constexpr (std::is_pointer_v<std::remove_reference_t<F>>) {
     if (f == nullptr) return;  // no transport
   }
   target_ = new G(std::forward<F>(f));
