@@ -52,25 +52,38 @@
 // 4. DELIVERY
 //
 //   One `send` is one request; a client never retries. Every call but track is idempotent, so that sending it again is
-//   harmless; a track that ended in `no_response` may have been counted already.
+//   harmless; a track that ended in `no_response` may have been counted already. To post and forget, give the client to
+//   an outbox, which delivers in the background:
+//
+//     outbound::outbox outbox{std::move(client)};
+//     outbox.post(ada.track("signup"));     // copies and returns; false only if the message cannot be accepted
+//     outbox.flush(std::chrono::seconds{5});  // before the program ends: waits, and says what is left
+//
+//   A user's messages are answered in the order in which they were posted; users do not wait for each other. What fails
+//   for now is tried again with backoff (full jitter) until it is a day old; what the API refuses is not. A wrong key
+//   or URL holds the queue and loses nothing. The guarantee is "at least once": a message arrives twice only if an
+//   answer was lost, and both times with the same X-Outbound-GUID. With a `store` the promise outlives the process.
+//   Every loss has a reason, is counted, and goes to `on_event` with the message. `delivery_queue` is the same without
+//   threads and clocks, for those who own an event loop.
 //
 // 5. THREADS
 //
 //   A client sends from one thread at a time; `prepare` and `interpret` may be called from any number of threads.
 //   Messages, objects and arrays are values: distinct ones are independent, one may be read by many threads at once.
-//   There are no globals, so that clients with different keys and transports live side by side.
+//   Every function of an outbox may be called from any thread, also from within its callbacks. A delivery_queue is used
+//   by one thread at a time. Clients and outboxes with different keys and transports live side by side.
 //
 // 6. WHAT IT DOES NOT DO
 //
-//   It reads no environment, no file and no clock, starts no thread, and never alters your text: `repaired` and
-//   `from_utf16` are there for you to call. It does not parse JSON into values. It writes no ISO 8601 dates: a time
-//   point becomes integer Unix seconds; format it yourself if your campaigns want text. A `const char*` ends at its
-//   first NUL; use std::string_view for text with NUL inside. `<` and U+2028 stay as they are, so do not paste a body
-//   into HTML.
+//   It reads no environment and no file, and never alters your text: `repaired` and `from_utf16` are there for you to
+//   call. Only the outbox reads clocks and starts threads. It does not parse JSON into values. It writes no ISO 8601
+//   dates: a time point becomes integer Unix seconds; format it yourself if your campaigns want text. A `const char*`
+//   ends at its first NUL; use std::string_view for text with NUL inside. `<` and U+2028 stay as they are, so do not
+//   paste a body into HTML.
 //
 // 7. CONFIGURATION
 //
-//   OUTBOUND_NO_THREADS   reserved for the parts that need threads; nothing here does
+//   OUTBOUND_NO_THREADS   leaves out the outbox, and with it <thread>, <mutex> and <condition_variable>
 //   No macro changes a layout, and no macro is needed.
 //
 // 8. CONTENTS
@@ -78,7 +91,8 @@
 //   Jump by tag. Declarations and documentation come first; the same tags follow once more behind the border line,
 //   where the implementation is.
 //
-//     >>version  >>config  >>includes  >>forward  >>text  >>json  >>messages  >>http  >>client  >>end
+//     >>version  >>config  >>includes  >>forward  >>text  >>json  >>messages  >>http  >>client  >>delivery  >>outbox
+//     >>end
 
 #ifndef OUTBOUND_HPP
 #define OUTBOUND_HPP
@@ -124,7 +138,13 @@
 #include <system_error>      // errc as std::error_code
 #include <type_traits>       // which values are accepted
 #include <utility>           // move, forward, declval
-#include <vector>            // headers, problems
+#include <vector>            // headers, problems, queues
+
+#ifndef OUTBOUND_NO_THREADS
+#include <condition_variable>  // waiting for work, and for its end
+#include <mutex>               // what the threads of an outbox share
+#include <thread>              // delivery in the background
+#endif
 
 // >>forward: the API at a glance --------------------------------------------------------------------------------------
 
@@ -162,6 +182,17 @@ class transport;
 struct options;
 class client;
 
+struct instant;        // what the clocks say
+struct retry_policy;   // how long a message is tried
+struct record;         // a message as a store keeps it
+class store;           // durability: append, remove, load
+struct event;          // what became of a message
+struct queue_options;  // bounds, hooks
+class delivery;        // what to send now
+class delivery_queue;  // order, retries and bounds, without threads
+struct outbox_options;
+class outbox;  // the same in the background
+
 namespace detail {
 struct writer;
 struct erased;
@@ -176,6 +207,10 @@ erased erase_spliced(const T& v) noexcept;
 error invalid_message(std::vector<problem> problems);
 template <class T>
 class list;
+template <class Signature>
+class function;
+struct queued;
+struct core;
 }  // namespace detail
 
 // >>text --------------------------------------------------------------------------------------------------------------
@@ -960,23 +995,83 @@ class [[nodiscard]] result<void> {
   bool ok_{true};
 };
 
+namespace detail {
+
+// A callable without its type, and its owner. A copy of what cannot be copied is empty.
+template <class R, class... Args>
+class function<R(Args...)> {
+ public:
+  function() noexcept = default;
+  template <class F, std::enable_if_t<!std::is_same_v<std::decay_t<F>, function>, int> = 0>
+  function(F&& f);
+  function(const function& other) : function{other.table_ != nullptr ? other.table_->copy(other) : function{}} {}
+  function(function&& other) noexcept { swap(other); }
+  function& operator=(function other) noexcept {
+    swap(other);
+    return *this;
+  }
+  ~function() {
+    if (table_ != nullptr) table_->destroy(target_);
+  }
+  void swap(function& other) noexcept {
+    std::swap(target_, other.target_);
+    std::swap(table_, other.table_);
+  }
+
+  explicit operator bool() const noexcept { return table_ != nullptr; }
+  R operator()(Args... args) const { return table_->call(target_, std::forward<Args>(args)...); }
+
+ private:
+  struct table {
+    R (*call)(void*, Args...);
+    function (*copy)(const function&);
+    void (*destroy)(void*) noexcept;
+  };
+  template <class F>
+  static const table* table_of() noexcept;
+
+  void* target_{};
+  const table* table_{};
+};
+
+}  // namespace detail
+
+/// A callable of yours, kept: whatever can be called so and copied, a lambda say. False while it is empty, and not to
+/// be called then.
+template <class Signature>
+class callback;
+template <class R, class... Args>
+class callback<R(Args...)> {
+ public:
+  callback() noexcept = default;
+  template <class F, std::enable_if_t<!std::is_same_v<std::decay_t<F>, callback>, int> = 0>
+  callback(F&& f) : target_{std::forward<F>(f)} {
+    static_assert(std::is_copy_constructible_v<std::decay_t<F>>,
+                  "outbound: options are copied, and so is what they hold; capture a reference or a shared_ptr");
+  }
+
+  explicit operator bool() const noexcept { return static_cast<bool>(target_); }
+  R operator()(Args... args) const { return target_(std::forward<Args>(args)...); }
+
+ private:
+  detail::function<R(Args...)> target_{};
+};
+
 /// How requests reach the network: any callable `result<response>(const request&)`, move-only ones included; one that
 /// returns a `response` or an `error` will do. The manual (2) says what it must keep to.
 class transport {
  public:
   template <class F, std::enable_if_t<!std::is_same_v<std::decay_t<F>, transport>, int> = 0>
   transport(F&& f);
-  transport(transport&& other) noexcept;
-  transport& operator=(transport&& other) noexcept;
-  ~transport();
+  transport(transport&&) noexcept = default;
+  transport& operator=(transport&&) noexcept = default;
+  ~transport() = default;
 
   /// Calls it. What it throws is an error like any other (`no_response`).
   result<response> operator()(const request& r) noexcept;
 
  private:
-  void* target_{};
-  result<response> (*call_)(void*, const request&){};
-  void (*destroy_)(void*) noexcept {};
+  detail::function<result<response>(const request&)> target_{};
 };
 
 /// A transport for those who do the I/O themselves: every `send` is `not_sent`.
@@ -1014,9 +1109,16 @@ class client {
   result<response> send(const message& m) noexcept;
   /// The request that `send` would make.
   result<request> prepare(const message& m) const noexcept;
+  /// The same for what a `delivery_queue` says is due; with its X-Outbound-GUID.
+  result<request> prepare(const delivery& d) const noexcept;
+  /// Whether `send` would try to send it; if not, why.
+  result<void> check(const message& m) const noexcept;
 
  private:
-  result<request> prepared(const message& m) const;
+  friend struct detail::core;
+  result<void> checked(const message& m) const;
+  request make_request(std::string_view path, std::string_view body, std::string user_key) const;
+  result<response> exchange(transport& how, const request& r) const;
 
   outbound::error setup_{};  // code 0: none
   std::string key_{};
@@ -1024,6 +1126,367 @@ class client {
   transport transport_;
   options options_{};
 };
+
+// >>delivery ----------------------------------------------------------------------------------------------------------
+
+/// When it is, as the caller's clocks say.
+struct instant {
+  std::chrono::steady_clock::time_point steady{};  ///< measures all waiting
+  std::chrono::system_clock::time_point system{};  ///< is compared with an HTTP date in Retry-After, nothing else
+};
+
+/// How long and how often a message is tried. Durations are clamped to 0 .. 365 days.
+struct retry_policy {
+  std::chrono::milliseconds first_delay{500};     ///< backoff: 0 .. min(max_delay, first_delay * 2^n), at random
+  std::chrono::milliseconds max_delay{60'000};    ///< ("full jitter": AWS Architecture Blog, 2015)
+  std::chrono::milliseconds max_age{86'400'000};  ///< since this process accepted it, without the time on hold
+  unsigned max_attempts{10};                      ///< that end in `malformed_json`
+  bool retry_ambiguous{true};                     ///< track, too, is sent again after an answer that was lost
+  unsigned budget{100};  ///< retries at once, of all messages; 10 a second come back, and one for each good answer
+};
+
+/// What a full queue does.
+enum class overflow : unsigned char { reject_new, drop_oldest };
+
+/// Why a message was lost. The first five count as failed, the last two as dropped.
+enum class loss : unsigned char {
+  none,
+  refused,     ///< `invalid_field`: the API refuses this message
+  unexpected,  ///< `unexpected_status`
+  ambiguous,   ///< it may have been processed, and `retry_ambiguous` is off
+  exhausted,   ///< `max_attempts`
+  expired,     ///< `max_age`
+  overflow,    ///< the oldest of a full queue
+  closed,      ///< still queued when the outbox was destroyed, without a store
+};
+
+/// An accepted message, as a store keeps it. A body of numbers only, `[12,14]`, is no message: it says which records
+/// were on their way as one batch.
+struct record {
+  std::uint64_t id{};  ///< unique in a store; rises in the order of acceptance
+  std::string path{};
+  std::string body{};
+  std::string guid{};
+  std::string user_key{};
+};
+
+/// Durability: where a queue keeps what it accepted until it is answered. Derive from it; examples/stores has one on
+/// SQLite. Its functions are called one at a time, must not call the queue or outbox that calls them, and may throw.
+class store {
+ public:
+  virtual ~store() = default;
+  /// The record is durable when this returns; with an error, nothing of it is kept.
+  virtual result<void> append(const record& r) = 0;
+  /// All of them, or none and an error. An id that is not there is no error.
+  virtual result<void> remove(const std::vector<std::uint64_t>& ids) = 0;
+  /// What was appended and not removed, by rising id.
+  virtual result<std::vector<record>> load() = 0;
+};
+
+/// What became of a message, or of the queue.
+struct event {
+  enum class kind : unsigned char {
+    delivered,
+    retrying,       ///< it failed for now, and will be sent again
+    failed,         ///< lost: `why`, `cause`
+    dropped,        ///< lost: `why`
+    held,           ///< the queue or a path waits, probing: the set-up is wrong (`cause`), or the API is not available
+    resumed,        ///< a good answer ended that
+    store_failed,   ///< it keeps what was answered, which may be sent once more after a restart (`cause`)
+    worker_failed,  ///< a thread or a transport could not be made (`cause`); `flush` and `close` deliver without
+  };
+  kind what{};
+  loss why{};
+  record message{};  ///< what it is about, where it is about one
+  outbound::error cause{};
+  unsigned attempts{};
+  std::chrono::milliseconds age{};  ///< since it was accepted, without the time on hold
+};
+
+/// Counts since the start. At every moment accepted = delivered + failed + dropped + queued + in_flight.
+struct delivery_stats {
+  std::uint64_t accepted{};  ///< what a store gave back included
+  std::uint64_t delivered{};
+  std::uint64_t failed{};
+  std::uint64_t dropped{};
+  std::uint64_t queued{};
+  std::uint64_t in_flight{};
+  std::uint64_t attempts{};  ///< requests made
+  std::uint64_t bytes{};     ///< of the bodies that are queued or in flight
+  std::uint64_t losses[static_cast<std::size_t>(loss::closed) + 1]{};
+
+  std::uint64_t lost(loss why) const noexcept { return losses[static_cast<std::size_t>(why)]; }
+};
+
+/// What `flush` and `close` leave. True if nothing is left.
+struct remaining {
+  std::uint64_t queued{};
+  std::uint64_t in_flight{};
+  explicit operator bool() const noexcept { return queued == 0 && in_flight == 0; }
+};
+
+/// What makes the X-Outbound-GUIDs of one process differ from those of others, and its jitter: two random numbers.
+struct guid_seed {
+  std::uint64_t high{};
+  std::uint64_t low{};
+};
+
+struct queue_options {
+  retry_policy retry{};
+  std::size_t max_messages{100'000};
+  std::size_t max_bytes{std::size_t{64} << 20};  ///< of bodies
+  overflow when_full{overflow::reject_new};
+  std::size_t batch_size{1};  ///< up to 100 identify or track messages leave as one request; extension, off at 1
+  guid_seed seed{};           ///< another one in each process: equal seeds give equal GUIDs to equal messages
+  outbound::store* store{};   ///< must outlive the queue; null: memory only
+  callback<void(const event&)> on_event{};  ///< called when the queue is consistent again; may call it
+};
+
+/// A request to make, and the ticket to report its answer with. Move-only.
+class delivery {
+ public:
+  std::string path{};
+  std::string body{};
+  std::string guid{};      ///< the same on every attempt
+  std::string user_key{};  ///< `message::user_key`; that of the first message of a batch
+  unsigned attempt{};      ///< 1 is the first
+
+  delivery() noexcept = default;
+  delivery(delivery&&) noexcept = default;
+  delivery& operator=(delivery&&) noexcept = default;
+  ~delivery() = default;
+  /// False: nothing is due.
+  explicit operator bool() const noexcept { return attempt != 0; }
+
+ private:
+  friend class delivery_queue;
+  detail::queued* ticket_{};
+};
+
+namespace detail {
+
+// Lets nothing through but, from time to time, one request that finds out whether things have changed.
+struct gate {
+  bool held{};
+  unsigned failures{};
+  std::int64_t probe_at{};
+};
+
+// A binary heap of the messages that may leave, the one that is due first on top; each knows its place in it.
+class ready_heap {
+ public:
+  bool empty() const noexcept { return items_.empty(); }
+  queued* top() const noexcept { return items_.front(); }
+  void make_room(std::size_t n);  // so that `push` needs no memory
+  void push(queued* q) noexcept;
+  void erase(queued* q) noexcept;
+
+ private:
+  void put(std::size_t i, queued* q) noexcept;
+  void rise(std::size_t i, queued* q) noexcept;
+  void sink(std::size_t i, queued* q) noexcept;
+  std::vector<queued*> items_{};
+};
+
+// All messages of one path, and the clock by which they age; it stands still while they are held for the set-up's sake.
+struct lane {
+  std::string path{};
+  bool batches{};  // has a path for batches
+  ready_heap ready{};
+  queued* oldest{};
+  queued* newest{};
+  std::size_t count{};
+  std::size_t calls{};  // in flight
+  gate hold{};
+  std::int64_t aged{};
+  std::int64_t since{};
+  bool running{true};
+
+  std::int64_t clock(std::int64_t now) const noexcept { return aged + (running ? now - since : 0); }
+};
+
+// The lines of users who have messages, found by their keys: a hash table.
+struct user_line;
+class line_table {
+ public:
+  line_table() noexcept = default;
+  line_table(const line_table&) = delete;
+  line_table& operator=(const line_table&) = delete;
+  ~line_table();
+  user_line* get(std::string_view key, std::uint64_t seed);
+  void erase(user_line* line) noexcept;
+
+ private:
+  user_line*& bucket_of(std::uint32_t hash) noexcept { return buckets_[hash >> 1 & (buckets_.size() - 1)]; }
+  std::vector<user_line*> buckets_{};  // a power of two
+  std::size_t count_{};
+};
+
+inline constexpr std::size_t unlimited = static_cast<std::size_t>(-1);
+
+}  // namespace detail
+
+/// The delivery engine: order per user, backoff, holds, bounds, batches, accounting. It has no thread, lock, clock or
+/// randomness: pass `now`, take what is due, make the request (`client::prepare`), report what came back. Every
+/// operation costs O(log n) of what is queued. Used by one thread at a time; nothing throws.
+class delivery_queue {
+ public:
+  /// Takes over what the store has. If that fails, every `post` does, with the store's error.
+  explicit delivery_queue(queue_options o = {}) noexcept;
+  delivery_queue(const delivery_queue&) = delete;
+  delivery_queue& operator=(const delivery_queue&) = delete;
+  /// What is queued is gone, unless there is a store.
+  ~delivery_queue();
+
+  /// Copies the message, into the store too. Errors: invalid_message, queue_full, closed, store_failed, out_of_memory;
+  /// then nothing has changed.
+  result<void> post(const message& m, instant now) noexcept;
+  /// The next request to make now, if there is one. Each must be reported.
+  delivery next(instant now) noexcept;
+  /// What a request led to: the response as it came, or the transport's error.
+  void report(delivery&& d, const result<response>& answer, instant now) noexcept;
+  /// When `next` may have something to do; `time_point::max()`: not before the next post or report.
+  std::chrono::steady_clock::time_point due() const noexcept;
+  /// From now on `post` refuses. What is queued can still be delivered.
+  void close() noexcept { closed_ = true; }
+  /// Drops all that is not in flight (`loss::closed`), unless a store keeps it.
+  void abandon() noexcept;
+  delivery_stats stats() const noexcept { return stats_; }
+
+ private:
+  void observe(instant now) noexcept;
+  result<void> accept(const message& m);
+  bool is_full(std::size_t body) const noexcept;
+  outbound::error full() const;
+  void fill(detail::queued& q, std::string_view path, std::string_view body, std::string_view user_key);
+  void enqueue(detail::queued* q) noexcept;
+  void make_ready(detail::queued* q, std::int64_t due) noexcept;
+  void unlink(detail::queued* q) noexcept;
+  record record_of(const detail::queued& q) const;
+  result<void> restore();
+  void restore_batch(const record& r, const std::vector<detail::queued*>& by_id);
+
+  delivery take();
+  detail::lane* choose() noexcept;
+  void gather(detail::lane& from, detail::queued* first) noexcept;
+  static bool may_join(const detail::queued& first, const detail::queued& last, const detail::queued& q) noexcept;
+  void join_batch(detail::queued& last, detail::queued& q) noexcept;
+  delivery describe(const detail::lane& from, const detail::queued& first) const;
+  bool fix_batch(const delivery& d, detail::queued* first);
+  void dissolve(detail::queued* first) noexcept;
+
+  void obey_retry_after(const response& r) noexcept;
+  void judge(detail::queued* first, const outbound::error& cause) noexcept;
+  void judge_transient(detail::queued* first, const outbound::error& cause) noexcept;
+  void judge_setup(detail::queued* first, const outbound::error& cause) noexcept;
+  void hold(detail::gate& g, detail::queued* first, const outbound::error& cause) noexcept;
+  void reopen(detail::gate& g) noexcept;
+  void run_clocks() noexcept;
+  std::int64_t jitter(unsigned failures) noexcept;
+  void retry(detail::queued* first, const outbound::error& cause) noexcept;
+
+  std::int64_t age(const detail::queued& q) const noexcept;
+  void expire() noexcept;
+  bool drop_oldest(loss why) noexcept;
+  void settle(detail::queued* q, event::kind what, loss why, const outbound::error& cause) noexcept;
+  void settle_all(detail::queued* first, event::kind what, loss why, const outbound::error& cause) noexcept;
+  void forget() noexcept;
+  void note(event::kind what, loss why, const detail::queued* q, const outbound::error& cause) noexcept;
+  void tell() noexcept;
+
+  queue_options options_;
+  outbound::error setup_{};  // of the store; code 0: none
+  detail::line_table lines_{};
+  std::vector<detail::lane> lanes_{};
+  std::vector<std::uint64_t> answered_{};  // that the store still has
+  std::vector<event> events_{};
+  delivery_stats stats_{};
+  std::uint64_t next_id_{1};
+  std::uint64_t random_{};
+  std::int64_t origin_{};  // of the milliseconds below, on the steady clock
+  std::int64_t now_{};
+  std::int64_t unix_now_{};    // in seconds
+  std::int64_t not_before_{};  // as Retry-After said
+  std::int64_t budget_at_{};   // up to which the budget of retries is spent
+  detail::gate hold_{};        // of the whole queue
+  unsigned failures_in_a_row_{};
+  std::size_t calls_{};                    // in flight
+  std::size_t window_{detail::unlimited};  // of calls in flight; after a hold it grows with each good answer
+  bool setup_is_wrong_{false};
+  bool started_{false};
+  bool closed_{false};
+};
+
+#ifndef OUTBOUND_NO_THREADS
+// >>outbox ------------------------------------------------------------------------------------------------------------
+
+struct outbox_options : queue_options {
+  std::size_t workers{
+      1};  ///< threads, each with one request at a time; 0: `flush` and `close` deliver on their caller's
+  callback<transport()> make_transport{};          ///< one for each worker; empty: the client's, for one worker
+  std::chrono::milliseconds close_timeout{5'000};  ///< of the destructor
+  int (*process_id)(){};  ///< getpid, say: where it has changed (fork), everything returns at once; null: no fork
+  /// For tests: what the clocks say, and how to wait until `changed` is notified, or for so long. Called with the lock
+  /// held. Empty: the clocks of <chrono>, and `changed.wait_for`.
+  callback<instant()> now{};
+  callback<void(std::condition_variable& changed, std::unique_lock<std::mutex>& lock,
+                std::chrono::milliseconds longest)>
+      wait{};
+};
+
+namespace detail {
+
+// As milliseconds, from 0 to a year.
+template <class Rep, class Period>
+std::chrono::milliseconds saturated(std::chrono::duration<Rep, Period> d) noexcept {
+  const double most = 365.0 * 86400 * 1000;
+  const double n = std::chrono::duration<double, std::milli>{d}.count();
+  return std::chrono::milliseconds{n > 0 ? static_cast<std::int64_t>(n < most ? n : most) : 0};
+}
+
+}  // namespace detail
+
+/// Delivers in the background: a delivery_queue, a client, and threads. Thread-safe; every function may also be called
+/// from a transport and from `on_event`, which run on the workers' threads (and, for a message that `post` drops, on
+/// its caller's), never under a lock, perhaps several at once. What they throw is caught. Nothing throws.
+class outbox {
+ public:
+  /// Takes over what the store has, and starts. A thread that cannot be started is an `event::kind::worker_failed`;
+  /// without exceptions the standard library ends the program.
+  explicit outbox(client c, outbox_options o = {}) noexcept;
+  outbox(const outbox&) = delete;
+  outbox& operator=(const outbox&) = delete;
+  /// Closes with `close_timeout`; what is left then is dropped (`loss::closed`), unless there is a store. On a worker's
+  /// thread it does not wait for that worker.
+  ~outbox();
+
+  /// Copies the message and returns; waits for no network, only for the store. Errors: those of `client::check` and of
+  /// `delivery_queue::post`.
+  result<void> post(const message& m) noexcept;
+
+  /// Waits until all is answered, or so long; says what is left. Does not shorten a backoff. From a callback it does
+  /// not wait for the call that it is called from.
+  template <class Rep, class Period>
+  remaining flush(std::chrono::duration<Rep, Period> timeout) noexcept {
+    return flush_for(detail::saturated(timeout));
+  }
+  /// The same, and the end: `post` refuses from now on. The calls that are in a transport when the time is over are
+  /// waited for (`request.timeout` bounds them), but the one it is called from; afterwards no callback runs.
+  template <class Rep, class Period>
+  remaining close(std::chrono::duration<Rep, Period> timeout) noexcept {
+    return close_for(detail::saturated(timeout));
+  }
+
+  delivery_stats stats() const noexcept;
+  /// The threads that deliver.
+  std::size_t workers() const noexcept;
+
+ private:
+  remaining flush_for(std::chrono::milliseconds timeout) noexcept;
+  remaining close_for(std::chrono::milliseconds timeout) noexcept;
+  detail::core* core_{};
+};
+#endif  // OUTBOUND_NO_THREADS
 
 }  // namespace v1_0_0
 }  // namespace outbound
@@ -1844,9 +2307,9 @@ inline std::string unquoted(std::string_view s) {
 
 // --- the members of an object
 
-inline std::uint32_t hash(std::string_view s) noexcept {
+inline std::uint32_t hash(std::string_view s, std::uint64_t seed = 0) noexcept {
   constexpr std::uint64_t odd = 0x9E3779B97F4A7C15;  // 2^64 / golden ratio
-  std::uint64_t h = s.size();
+  std::uint64_t h = s.size() ^ seed;
   const auto mix = [&h](std::uint64_t x) {
     h = (h ^ x) * odd;
     h ^= h >> 32;
@@ -3423,11 +3886,28 @@ inline std::string shell_word(std::string_view s) {
   return out + '\'';
 }
 
+template <class R, class... Args>
+template <class F, std::enable_if_t<!std::is_same_v<std::decay_t<F>, function<R(Args...)>>, int>>
+function<R(Args...)>::function(F&& f) {
+  if constexpr (std::is_pointer_v<std::remove_reference_t<F>>) {
+    if (f == nullptr) return;
+  }
+  target_ = new std::decay_t<F>(std::forward<F>(f));
+  table_ = table_of<std::decay_t<F>>();
+}
+
+template <class R, class... Args>
 template <class F>
-struct transport_call {
-  static result<response> run(void* f, const request& r) { return (*static_cast<F*>(f))(r); }
-  static void destroy(void* f) noexcept { delete static_cast<F*>(f); }
-};
+auto function<R(Args...)>::table_of() noexcept -> const table* {
+  static constexpr table made{
+      [](void* f, Args... args) -> R { return (*static_cast<F*>(f))(std::forward<Args>(args)...); },
+      [](const function& f) -> function {
+        if constexpr (std::is_copy_constructible_v<F>) return static_cast<const F&>(*static_cast<F*>(f.target_));
+        else return {};
+      },
+      [](void* f) noexcept { delete static_cast<F*>(f); }};
+  return &made;
+}
 
 }  // namespace detail
 
@@ -3445,35 +3925,14 @@ inline const std::string* find_header(const std::vector<header>& headers, text n
 }
 
 template <class F, std::enable_if_t<!std::is_same_v<std::decay_t<F>, transport>, int>>
-transport::transport(F&& f) {
-  using G = std::decay_t<F>;
-  static_assert(std::is_invocable_r_v<result<response>, G&, const request&>,
+transport::transport(F&& f) : target_{std::forward<F>(f)} {
+  static_assert(std::is_invocable_r_v<result<response>, std::decay_t<F>&, const request&>,
                 "outbound: a transport is called with a const outbound::request& and returns a result<response>, a "
                 "response or an error");
-  if constexpr (std::is_pointer_v<std::remove_reference_t<F>>) {
-    if (f == nullptr) return;  // no transport
-  }
-  target_ = new G(std::forward<F>(f));
-  call_ = &detail::transport_call<G>::run;
-  destroy_ = &detail::transport_call<G>::destroy;
-}
-
-inline transport::transport(transport&& other) noexcept
-    : target_{std::exchange(other.target_, nullptr)}, call_{other.call_}, destroy_{other.destroy_} {}
-
-inline transport& transport::operator=(transport&& other) noexcept {
-  std::swap(target_, other.target_);
-  std::swap(call_, other.call_);
-  std::swap(destroy_, other.destroy_);
-  return *this;
-}
-
-inline transport::~transport() {
-  if (target_ != nullptr) destroy_(target_);
 }
 
 inline result<response> transport::operator()(const request& r) noexcept {
-  const auto call = [this, &r] { return target_ != nullptr ? call_(target_, r) : no_transport(r); };
+  const auto call = [this, &r] { return target_ ? target_(r) : no_transport(r); };
   const auto thrown = [](const char* what) -> result<response> {
     return outbound::error{errc::no_response, 0, detail::join({"the transport threw: ", detail::one_line(what)}), {}};
   };
@@ -3607,44 +4066,1390 @@ inline client::client(text key, transport how, options o) : transport_{std::move
 }
 
 inline result<request> client::prepare(const message& m) const noexcept {
-  return detail::guarded([&] { return prepared(m); }, detail::out_of_memory);
+  const auto work = [&]() -> result<request> {
+    result<void> good = checked(m);
+    if (!good) return std::move(good).error();
+    return make_request(m.path(), m.body(), m.user_key());
+  };
+  return detail::guarded(work, detail::out_of_memory);
 }
 
-inline result<request> client::prepared(const message& m) const {
+inline result<request> client::prepare(const delivery& d) const noexcept {
+  const auto work = [&]() -> result<request> {
+    if (setup_.code != errc{}) return setup_;
+    request r = make_request(d.path, d.body, d.user_key);
+    r.guid = d.guid;
+    r.headers.push_back({detail::guid_header, d.guid});
+    return r;
+  };
+  return detail::guarded(work, detail::out_of_memory);
+}
+
+inline result<void> client::check(const message& m) const noexcept {
+  return detail::guarded([&] { return checked(m); }, detail::out_of_memory);
+}
+
+inline result<void> client::checked(const message& m) const {
   if (setup_.code != errc{}) return setup_;
   if (!m.valid()) return detail::invalid_message(m.problems());
-  if (options_.strict) {
-    std::vector<problem> warnings = m.warnings();
-    if (!warnings.empty()) return detail::invalid_message(std::move(warnings));
-  }
+  if (!options_.strict) return {};
+  std::vector<problem> warnings = m.warnings();
+  if (warnings.empty()) return {};
+  return detail::invalid_message(std::move(warnings));
+}
+
+inline request client::make_request(std::string_view path, std::string_view body, std::string user_key) const {
   request r;
   r.method = "POST";
-  r.url.reserve(url_.size() + m.path().size());
-  r.url.append(url_).append(m.path());
+  r.url.reserve(url_.size() + path.size());
+  r.url.append(url_).append(path);
   r.headers = {{detail::content_type_header, "application/json"},
                {detail::key_header, key_},
                {detail::client_header, "Cpp/" OUTBOUND_VERSION_STRING}};
-  r.body = m.body();
+  r.body = body;
   r.timeout = options_.timeout;
-  r.user_key = m.user_key();
+  r.user_key = std::move(user_key);
   return r;
+}
+
+// Calls the transport. What it says may be logged: the key is not in it.
+inline result<response> client::exchange(transport& how, const request& r) const {
+  result<response> answer = how(r);
+  if (answer) {
+    if (!detail::is_success(answer->status)) answer->body = detail::redacted(answer->body, key_);  // before it is cut
+    return answer;
+  }
+  outbound::error& e = answer.error();
+  if (e.code == errc{}) e.code = errc::no_response;  // a failure without a name may have been processed
+  e.message = detail::excerpt(detail::redacted(e.message, key_));
+  return answer;
 }
 
 inline result<response> client::send(const message& m) noexcept {
   const auto work = [&]() -> result<response> {
-    result<request> r = prepared(m);
-    if (!r) return std::move(r).error();
-    result<response> answer = transport_(*r);
-    if (answer && !detail::is_success(answer->status))
-      answer->body = detail::redacted(answer->body, key_);  // before it is cut
+    const result<request> r = prepare(m);
+    if (!r) return r.error();
+    result<response> answer = exchange(transport_, *r);
     if (answer) return interpret(std::move(*answer));
-    outbound::error& e = answer.error();
-    if (e.code == errc{}) e.code = errc::no_response;  // a failure without a name may have been processed
-    e.message = detail::excerpt(detail::redacted(e.message, key_));
     return answer;
   };
   return detail::guarded(work, detail::out_of_memory);
 }
+
+// >>delivery: implementation ------------------------------------------------------------------------------------------
+
+namespace detail {
+
+inline constexpr std::int64_t one_second = 1000;  // times and durations are in milliseconds, unless they say seconds
+inline constexpr std::int64_t longest_duration = 365 * 86400 * one_second;
+inline constexpr std::int64_t longest_retry_after = 3600 * one_second;
+inline constexpr std::int64_t budget_interval = one_second / 10;  // after which a spent retry is back
+inline constexpr unsigned outage = 5;                             // failures in a row
+inline constexpr std::string_view batch_suffix = "/batch";
+
+inline std::int64_t clamped(std::chrono::milliseconds d) noexcept {
+  return d.count() < 0 ? 0 : d.count() > longest_duration ? longest_duration : d.count();
+}
+
+// --- Retry-After (RFC 9110, 10.2.3)
+
+struct civil_time {
+  std::int64_t year{}, month{}, day{}, hour{}, minute{}, second{};
+};
+
+inline bool is_leap_year(std::int64_t year) noexcept { return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0); }
+
+inline bool is_real(const civil_time& t) noexcept {
+  constexpr unsigned char days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+  return t.day >= 1 && t.day <= days[t.month - 1] + (t.month == 2 && is_leap_year(t.year)) && t.hour < 24 &&
+         t.minute < 60 && t.second <= 60;  // a leap second is grammatical
+}
+
+// Of the proleptic Gregorian calendar, for years from 0 on. A year begins in March here: the leap day is its last.
+inline std::int64_t unix_seconds(const civil_time& t) noexcept {
+  const std::int64_t year = t.year + 399 + (t.month > 2);  // from March of -400 on
+  const std::int64_t day_of_year = (153 * ((t.month + 9) % 12) + 2) / 5 + t.day - 1;
+  const std::int64_t days = year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - 865'565;
+  return ((days * 24 + t.hour) * 60 + t.minute) * 60 + t.second;
+}
+
+// Takes the parts of a date off the front of a text. After the first that is not as expected, `good` is false.
+struct date_reader {
+  std::string_view rest;
+  bool good{true};
+
+  bool take(std::string_view s) noexcept {
+    const bool there = begins_with(rest, s);
+    if (there) rest.remove_prefix(s.size());
+    return there;
+  }
+  void skip(std::string_view s) noexcept { good = take(s) && good; }
+  std::int64_t number(std::size_t digits) noexcept {
+    std::int64_t n = 0;
+    for (std::size_t i = 0; i < digits; ++i) {
+      good = good && i < rest.size() && rest[i] >= '0' && rest[i] <= '9';
+      if (good) n = n * 10 + (rest[i] - '0');
+    }
+    rest.remove_prefix(good ? digits : 0);
+    return n;
+  }
+  // One of the names, cut to `width`: its index from 1 on.
+  std::int64_t name(std::initializer_list<std::string_view> names, std::size_t width) noexcept {
+    std::int64_t index = 1;
+    for (const std::string_view n : names) {
+      if (take(n.substr(0, width))) return index;
+      ++index;
+    }
+    good = false;
+    return 1;
+  }
+  void weekday(std::size_t width) noexcept {
+    name({"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"}, width);
+  }
+  std::int64_t month() noexcept {
+    return name({"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"}, 3);
+  }
+  void time(civil_time& t) noexcept {
+    skip(" ");
+    t.hour = number(2);
+    skip(":");
+    t.minute = number(2);
+    skip(":");
+    t.second = number(2);
+  }
+};
+
+// The newest year with these last two digits that is not more than 50 years after now (RFC 9110, 5.6.7).
+inline std::int64_t full_year(civil_time t, std::int64_t unix_now) noexcept {
+  const std::int64_t digits = t.year;
+  for (t.year = digits + 9900 - 50; t.year > 100 && unix_seconds(t) > unix_now;) t.year -= 100;
+  return t.year + 50;
+}
+
+// An HTTP-date in any of its three forms (RFC 9110, 5.6.7); the day of the week is not compared with the date.
+inline bool read_http_date(std::string_view s, std::int64_t unix_now, std::int64_t& out) noexcept {
+  date_reader r{s};
+  civil_time t;
+  const std::size_t comma = s.find(',');
+  r.weekday(comma == npos ? 3 : comma);
+  if (comma == npos) {  // Sun Nov  6 08:49:37 1994
+    r.skip(" ");
+    t.month = r.month();
+    r.skip(" ");
+    t.day = r.number(r.take(" ") ? 1 : 2);
+    r.time(t);
+    r.skip(" ");
+    t.year = r.number(4);
+  } else {  // Sun, 06 Nov 1994 08:49:37 GMT, or Sunday, 06-Nov-94 08:49:37 GMT
+    const bool is_short = comma == 3;
+    const std::string_view separator = is_short ? " " : "-";
+    r.skip(", ");
+    t.day = r.number(2);
+    r.skip(separator);
+    t.month = r.month();
+    r.skip(separator);
+    t.year = r.number(is_short ? 4 : 2);
+    r.time(t);
+    r.skip(" GMT");
+    if (!is_short) t.year = full_year(t, unix_now);
+  }
+  out = unix_seconds(t);
+  return r.good && r.rest.empty() && is_real(t);
+}
+
+// How many seconds a Retry-After asks for: digits, saturating, or a date, which may be over (0); -1 if it is neither.
+inline std::int64_t retry_after_seconds(std::string_view s, std::int64_t unix_now) noexcept {
+  constexpr std::int64_t most = INT64_MAX;
+  while (!s.empty() && (s.front() == ' ' || s.front() == '\t')) s.remove_prefix(1);
+  while (!s.empty() && (s.back() == ' ' || s.back() == '\t')) s.remove_suffix(1);
+  std::int64_t n = 0;
+  if (read_http_date(s, unix_now, n)) return n > unix_now ? n - unix_now : 0;
+  n = 0;
+  for (const char c : s) {
+    if (c < '0' || c > '9') return -1;
+    n = n < most / 10 ? n * 10 + (c - '0') : most;
+  }
+  return s.empty() ? -1 : n;
+}
+
+// --- what is random
+
+inline constexpr std::uint64_t golden = 0x9E3779B97F4A7C15;  // odd, with bits that look random
+inline constexpr std::uint64_t silver = 0xD1B54A32D192ED03;
+
+inline std::uint64_t mixed(std::uint64_t a, std::uint64_t b) noexcept {
+  const product p = multiply(a, b);
+  return p.high ^ p.low;
+}
+
+// The longest delay after so many failures.
+inline std::int64_t backoff_ceiling(const retry_policy& p, unsigned failures) noexcept {
+  const std::int64_t most = clamped(p.max_delay);
+  std::int64_t delay = clamped(p.first_delay);
+  for (; failures > 0 && delay != 0 && delay < most; --failures) delay *= 2;
+  return delay < most ? delay : most;
+}
+
+// A UUID made of a seed, a number and the bytes of the message: version 8 (RFC 9562, 5.8).
+inline guid_seed make_guid(const guid_seed& seed, std::uint64_t number, std::string_view body) noexcept {
+  std::uint64_t high = mixed(seed.high ^ golden, number + silver);
+  std::uint64_t low = mixed(seed.low ^ silver, number ^ golden) + high;
+  const auto add = [&](std::uint64_t x) {
+    high = mixed(high ^ x, golden) + low;
+    low = mixed(low + x, silver) ^ high;
+  };
+  for (; body.size() >= 8; body.remove_prefix(8)) add(load8(body.data()));
+  add(load_few(body.data(), body.size()));
+  add(number);
+  return {(high & ~std::uint64_t{0xF000}) | 0x8000, low >> 2 | std::uint64_t{1} << 63};
+}
+
+inline std::string guid_text(const guid_seed& g) {
+  static constexpr char hex[] = "0123456789abcdef";
+  std::string out;
+  out.reserve(36);
+  for (unsigned i = 0; i < 32; ++i) {
+    if (i == 8 || i == 12 || i == 16 || i == 20) out += '-';
+    out += hex[(i < 16 ? g.high : g.low) >> (60 - i % 16 * 4) & 15];
+  }
+  return out;
+}
+
+inline bool read_guid(std::string_view s, guid_seed& out) noexcept {
+  if (s.size() != 36) return false;
+  std::uint64_t halves[2]{};
+  unsigned digits = 0;
+  for (std::size_t i = 0; i < s.size(); ++i) {
+    const bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+    const unsigned c = byte_at(&s[i]);
+    if (dash ? c != '-' : !is_hex(c)) return false;
+    if (dash) continue;
+    std::uint64_t& half = halves[digits++ / 16];
+    half = half << 4 | ((c & 15) + (c > '9' ? 9 : 0));
+  }
+  out = {halves[0], halves[1]};
+  return true;
+}
+
+// --- who waits for whom
+
+// A message's place in the line of one of its users.
+struct link {
+  queued* message{};
+  user_line* line{};
+  link* before{};
+  link* after{};
+  link* more{};  // of the same message, in the line of another of its users
+};
+
+struct user_line {
+  std::string key{};
+  std::uint32_t hash{};
+  link* first{};
+  link* last{};
+  user_line* next{};  // in the same bucket
+};
+
+struct queued {
+  enum class state : unsigned char {
+    waiting,  // behind another message of one of its users
+    ready,    // in the heap of its lane
+    taken,    // in flight, or a member of a batch that another leads
+  };
+  std::uint64_t id{};
+  std::string body{};
+  guid_seed guid{};
+  link own{};
+  queued* before{};  // in its lane, by id
+  queued* after{};
+  queued* batch{};  // the next member of the batch that it leads or belongs to
+  std::uint64_t batch_record{};
+  std::int64_t due{};
+  std::int64_t accepted{};  // by the clock of its lane
+  std::size_t place{};      // in the heap
+  std::size_t lane{};
+  unsigned attempts{};
+  unsigned failures{};       // that backoff counts
+  unsigned server_errors{};  // malformed_json
+  unsigned waits_for{};      // lines in which it is not the first
+  state where{state::waiting};
+  bool alone{};  // not in a batch again
+
+  // Its batch is made, and must stay as it is until it is answered.
+  bool is_fixed() const noexcept { return where == state::taken || batch != nullptr; }
+};
+
+inline bool is_sooner(const queued* a, const queued* b) noexcept {
+  return a->due != b->due ? a->due < b->due : a->id < b->id;
+}
+
+// Room for n items, growing by doubling.
+template <class T>
+void make_room_for(std::vector<T>& items, std::size_t n) {
+  if (n > items.capacity()) items.reserve(n < 8 ? 16 : n * 2);
+}
+
+inline void ready_heap::make_room(std::size_t n) { make_room_for(items_, n); }
+
+inline void ready_heap::put(std::size_t i, queued* q) noexcept {
+  items_[i] = q;
+  q->place = i;
+}
+
+inline void ready_heap::rise(std::size_t i, queued* q) noexcept {
+  for (; i > 0 && is_sooner(q, items_[(i - 1) / 2]); i = (i - 1) / 2) put(i, items_[(i - 1) / 2]);
+  put(i, q);
+}
+
+inline void ready_heap::sink(std::size_t i, queued* q) noexcept {
+  for (std::size_t child = 2 * i + 1; child < items_.size(); child = 2 * i + 1) {
+    if (child + 1 < items_.size() && is_sooner(items_[child + 1], items_[child])) ++child;
+    if (!is_sooner(items_[child], q)) break;
+    put(i, items_[child]);
+    i = child;
+  }
+  put(i, q);
+}
+
+inline void ready_heap::push(queued* q) noexcept {
+  items_.push_back(q);
+  rise(items_.size() - 1, q);
+}
+
+inline void ready_heap::erase(queued* q) noexcept {
+  const std::size_t i = q->place;
+  queued* const last = items_.back();
+  items_.pop_back();
+  if (last == q) return;
+  if (i > 0 && is_sooner(last, items_[(i - 1) / 2])) rise(i, last);
+  else sink(i, last);
+}
+
+inline line_table::~line_table() {
+  for (user_line* line : buckets_)
+    while (line != nullptr) delete std::exchange(line, line->next);
+}
+
+// The line of that user, a new one perhaps. The seed keeps those who choose ids from choosing the bucket as well.
+inline user_line* line_table::get(std::string_view key, std::uint64_t seed) {
+  const std::uint32_t h = hash(key, seed);
+  if (buckets_.empty() || count_ > buckets_.size()) {
+    std::vector<user_line*> smaller(buckets_.empty() ? 64 : buckets_.size() * 2);
+    smaller.swap(buckets_);
+    for (user_line* line : smaller) {
+      while (line != nullptr) {
+        user_line* const moved = std::exchange(line, line->next);
+        moved->next = std::exchange(bucket_of(moved->hash), moved);
+      }
+    }
+  }
+  user_line*& bucket = bucket_of(h);
+  for (user_line* line = bucket; line != nullptr; line = line->next)
+    if (line->hash == h && line->key == key) return line;
+  bucket = new user_line{std::string{key}, h, nullptr, nullptr, bucket};
+  ++count_;
+  return bucket;
+}
+
+inline void line_table::erase(user_line* line) noexcept {
+  user_line** at = &bucket_of(line->hash);
+  while (*at != line) at = &(*at)->next;
+  *at = line->next;
+  --count_;
+  delete line;
+}
+
+// Calls `visit(key)` for each of the keys in a `message::user_key`.
+template <class Visit>
+void each_key(std::string_view keys, const Visit& visit) {
+  while (true) {
+    const std::size_t end = keys.find(user_key_separator);
+    visit(keys.substr(0, end));
+    if (end == npos) return;
+    keys.remove_prefix(end + 1);
+  }
+}
+
+// --- what an answer means to a queue
+
+inline errc code_of(const result<response>& answer) noexcept {
+  if (answer) return is_success(answer->status) ? errc{} : classify(answer->status);
+  return answer.error().code == errc{} ? errc::no_response : answer.error().code;
+}
+
+inline int status_of(const result<response>& answer) noexcept {
+  return answer ? answer->status : answer.error().status;
+}
+
+// Worth another try, later.
+inline bool is_transient(errc code) noexcept {
+  return code == errc::not_sent || code == errc::no_response || code == errc::throttled || code == errc::unavailable ||
+         code == errc::out_of_memory;
+}
+
+inline bool may_be_processed(const outbound::error& e) noexcept {
+  return e.code == errc::no_response || e.status == 502 || e.status == 504;
+}
+
+// 404, 405, 410 are about a path; a redirection is about the whole base URL.
+inline bool is_about_path(const outbound::error& e) noexcept {
+  return e.code == errc::misdirected && (e.status < 300 || e.status > 399);
+}
+
+// What a store does wrong is told as its own; it may throw, as a transport may.
+template <class Work>
+result<void> store_call(const Work& work) noexcept {
+  const auto thrown = [](const char* what) -> result<void> {
+    return outbound::error{errc::store_failed, 0, one_line(what), {}};
+  };
+  const auto call = [&]() -> result<void> {
+    result<void> done = guarded(work, thrown);
+    if (done || done.error().code == errc::out_of_memory) return done;
+    done.error().code = errc::store_failed;
+    done.error().message = join({describe(errc::store_failed), ": ", excerpt(done.error().message)});
+    return done;
+  };
+  return guarded(call, out_of_memory);
+}
+
+// A body of numbers only, "[12,14]": the ids of a batch's members.
+inline bool is_batch_record(const record& r) noexcept {
+  return r.body.size() > 1 && r.body[0] == '[' && r.body[1] >= '0' && r.body[1] <= '9';
+}
+
+inline std::string batch_record_body(const queued* first) {
+  std::string ids;
+  for (const queued* q = first; q != nullptr; q = q->batch) ids += join({ids.empty() ? "[" : ",", digits_of{q->id}});
+  return ids + ']';
+}
+
+inline std::size_t count_members(const queued* first) noexcept {
+  std::size_t n = 0;
+  for (; first != nullptr; first = first->batch) ++n;
+  return n;
+}
+
+// Frees a message that is in no line; also one that was made in part.
+inline void discard(queued* q, line_table& lines) noexcept {
+  for (link* at = &q->own; at != nullptr;) {
+    if (at->line != nullptr && at->line->first == nullptr) lines.erase(at->line);
+    link* const next = at->more;
+    if (at != &q->own) delete at;
+    at = next;
+  }
+  delete q;
+}
+
+// A message that is not in the queue yet.
+struct unposted {
+  line_table& lines;
+  queued* q;
+  unposted(const unposted&) = delete;
+  unposted& operator=(const unposted&) = delete;
+  ~unposted() {
+    if (q != nullptr) discard(q, lines);
+  }
+};
+
+}  // namespace detail
+
+// --- accepting
+
+inline delivery_queue::delivery_queue(queue_options o) noexcept : options_{std::move(o)} {
+  random_ = detail::mixed(options_.seed.high ^ detail::golden, options_.seed.low ^ detail::silver);
+  if (options_.store == nullptr) return;
+  result<void> restored = detail::store_call([this] { return restore(); });
+  if (restored) return;
+  setup_ = std::move(restored).error();
+  note(event::kind::store_failed, loss::none, nullptr, setup_);
+}
+
+inline delivery_queue::~delivery_queue() {
+  for (detail::lane& l : lanes_)
+    for (detail::queued* q = l.oldest; q != nullptr;) detail::discard(std::exchange(q, q->after), lines_);
+}
+
+// The first `now` is the beginning of time, which never goes back.
+inline void delivery_queue::observe(instant now) noexcept {
+  const std::int64_t t = std::chrono::floor<std::chrono::milliseconds>(now.steady.time_since_epoch()).count();
+  if (!started_) origin_ = t;
+  started_ = true;
+  if (t - origin_ > now_) now_ = t - origin_;
+  unix_now_ = detail::unix_seconds(now.system.time_since_epoch());
+}
+
+inline result<void> delivery_queue::post(const message& m, instant now) noexcept {
+  observe(now);
+  result<void> accepted = detail::guarded([&] { return accept(m); }, detail::out_of_memory);
+  forget();
+  tell();
+  return accepted;
+}
+
+inline result<void> delivery_queue::accept(const message& m) {
+  if (setup_.code != errc{}) return setup_;
+  if (closed_) return outbound::error{errc::closed, 0, detail::describe(errc::closed), {}};
+  if (!m.valid()) return detail::invalid_message(m.problems());
+  const std::string_view body = m.body();
+  const bool can_drop = options_.when_full == overflow::drop_oldest && body.size() <= options_.max_bytes &&
+                        stats_.in_flight < options_.max_messages;
+  if (is_full(body.size()) && !can_drop) return full();
+  detail::unposted made{lines_, new detail::queued};
+  fill(*made.q, m.path(), body, m.user_key());
+  made.q->id = next_id_;
+  made.q->guid = detail::make_guid(options_.seed, next_id_, body);
+  if (options_.store != nullptr) {
+    result<void> kept = detail::store_call([&] { return options_.store->append(record_of(*made.q)); });
+    if (!kept) return kept;
+  }
+  ++next_id_;
+  while (is_full(body.size()) && drop_oldest(loss::overflow)) {
+  }
+  enqueue(std::exchange(made.q, nullptr));
+  return {};
+}
+
+inline bool delivery_queue::is_full(std::size_t body) const noexcept {
+  return stats_.queued + stats_.in_flight >= options_.max_messages || stats_.bytes + body > options_.max_bytes;
+}
+
+inline outbound::error delivery_queue::full() const {
+  const auto text = [](std::uint64_t n) { return std::string{detail::digits_of{n}}; };
+  return {errc::queue_full,
+          0,
+          detail::join({detail::describe(errc::queue_full), ": it holds ", text(stats_.queued + stats_.in_flight),
+                        " of ", text(options_.max_messages), " messages, with ", text(stats_.bytes), " of ",
+                        text(options_.max_bytes), " bytes"}),
+          {}};
+}
+
+// All that takes memory is done here.
+inline void delivery_queue::fill(detail::queued& q, std::string_view path, std::string_view body,
+                                 std::string_view user_key) {
+  q.body = body;
+  q.lane = 0;
+  while (q.lane != lanes_.size() && lanes_[q.lane].path != path) ++q.lane;
+  if (q.lane == lanes_.size()) {
+    lanes_.emplace_back();
+    lanes_.back().path = path;
+    lanes_.back().batches = path == detail::api::identify_path || path == detail::api::track_path;
+    lanes_.back().since = now_;
+  }
+  detail::link* at = &q.own;
+  detail::each_key(user_key, [&](std::string_view key) {
+    if (at->line != nullptr) at = at->more = new detail::link{};
+    at->message = &q;
+    at->line = lines_.get(key, options_.seed.low);
+  });
+  detail::lane& l = lanes_[q.lane];
+  l.ready.make_room(l.count + 1);
+  if (options_.store != nullptr)  // for its id, and that of a batch
+    detail::make_room_for(answered_, answered_.size() + 2 * (stats_.queued + stats_.in_flight + 1));
+}
+
+inline void delivery_queue::enqueue(detail::queued* q) noexcept {
+  detail::lane& l = lanes_[q->lane];
+  q->accepted = l.clock(now_);
+  q->before = l.newest;
+  (l.newest != nullptr ? l.newest->after : l.oldest) = q;
+  l.newest = q;
+  ++l.count;
+  for (detail::link* at = &q->own; at != nullptr; at = at->more) {
+    detail::user_line& line = *at->line;
+    at->before = line.last;
+    (line.last != nullptr ? line.last->after : line.first) = at;
+    line.last = at;
+    q->waits_for += at->before != nullptr;
+  }
+  make_ready(q, now_);
+  ++stats_.accepted;
+  ++stats_.queued;
+  stats_.bytes += q->body.size();
+}
+
+inline void delivery_queue::make_ready(detail::queued* q, std::int64_t due) noexcept {
+  if (q->waits_for != 0) {
+    q->where = detail::queued::state::waiting;
+    return;
+  }
+  q->where = detail::queued::state::ready;
+  q->due = due;
+  lanes_[q->lane].ready.push(q);
+}
+
+// Takes a message out of the queue; those who waited for it only are ready.
+inline void delivery_queue::unlink(detail::queued* q) noexcept {
+  detail::lane& l = lanes_[q->lane];
+  if (q->where == detail::queued::state::ready) l.ready.erase(q);
+  (q->before != nullptr ? q->before->after : l.oldest) = q->after;
+  (q->after != nullptr ? q->after->before : l.newest) = q->before;
+  --l.count;
+  --stats_.queued;
+  stats_.bytes -= q->body.size();
+  for (detail::link* at = &q->own; at != nullptr; at = at->more) {
+    detail::user_line& line = *at->line;
+    (at->before != nullptr ? at->before->after : line.first) = at->after;
+    (at->after != nullptr ? at->after->before : line.last) = at->before;
+    if (at->before != nullptr || at->after == nullptr) continue;
+    detail::queued* const next = at->after->message;
+    if (--next->waits_for == 0 && next->where == detail::queued::state::waiting) make_ready(next, now_);
+  }
+}
+
+inline record delivery_queue::record_of(const detail::queued& q) const {
+  record r{q.id, lanes_[q.lane].path, q.body, detail::guid_text(q.guid), q.own.line->key};
+  for (const detail::link* at = q.own.more; at != nullptr; at = at->more)
+    r.user_key.append(1, detail::user_key_separator).append(at->line->key);
+  return r;
+}
+
+inline result<void> delivery_queue::restore() {
+  result<std::vector<record>> all = options_.store->load();
+  if (!all) return std::move(all).error();
+  std::vector<detail::queued*> by_id;
+  for (const record& r : *all) {
+    if (r.id < next_id_) return outbound::error{errc::store_failed, 0, "its records do not come by rising id", {}};
+    next_id_ = r.id + 1;
+    if (detail::is_batch_record(r)) continue;
+    detail::unposted made{lines_, new detail::queued};
+    if (!detail::read_guid(r.guid, made.q->guid))
+      return outbound::error{
+          errc::store_failed, 0, detail::join({"record ", detail::digits_of{r.id}, " has no GUID"}), {}};
+    fill(*made.q, r.path, r.body, r.user_key);
+    made.q->id = r.id;
+    by_id.push_back(made.q);
+    enqueue(std::exchange(made.q, nullptr));
+  }
+  for (const record& r : *all)
+    if (detail::is_batch_record(r)) restore_batch(r, by_id);
+  forget();
+  return {};
+}
+
+// Puts the members of a batch together again. If one is gone, the batch was answered: the others go by themselves.
+inline void delivery_queue::restore_batch(const record& r, const std::vector<detail::queued*>& by_id) {
+  detail::queued* first = nullptr;
+  detail::queued* last = nullptr;
+  bool whole = true;
+  std::size_t at = 0;
+  for (std::string_view rest = r.body; whole && rest.size() > 1;) {
+    rest.remove_prefix(1);  // [ or ,
+    std::uint64_t id = 0;
+    for (; !rest.empty() && rest[0] >= '0' && rest[0] <= '9'; rest.remove_prefix(1))
+      id = id * 10 + static_cast<unsigned>(rest[0] - '0');
+    while (at != by_id.size() && by_id[at]->id < id) ++at;
+    detail::queued* const q = at != by_id.size() && by_id[at]->id == id ? by_id[at] : nullptr;
+    whole = q != nullptr && (first == nullptr ? q->where == detail::queued::state::ready : may_join(*first, *last, *q));
+    if (!whole) break;
+    if (first == nullptr) first = q;
+    else join_batch(*last, *q);
+    last = q;
+  }
+  if (whole && last != first) {
+    first->batch_record = r.id;
+    return;
+  }
+  if (first != nullptr) dissolve(first);
+  answered_.push_back(r.id);
+}
+
+// --- taking what is due
+
+inline delivery delivery_queue::next(instant now) noexcept {
+  observe(now);
+  expire();
+  delivery d = detail::guarded([this] { return take(); }, [](const char*) { return delivery{}; });
+  forget();
+  tell();
+  return d;
+}
+
+inline delivery delivery_queue::take() {
+  detail::lane* const from = choose();
+  if (from == nullptr) return {};
+  detail::queued* const first = from->ready.top();
+  if (options_.batch_size > 1 && from->batches && first->batch == nullptr) gather(*from, first);
+  delivery d = describe(*from, *first);
+  if (first->batch != nullptr && first->batch_record == 0 && options_.store != nullptr && !fix_batch(d, first)) {
+    dissolve(first);
+    d = describe(*from, *first);
+  }
+  from->ready.erase(first);
+  first->where = detail::queued::state::taken;
+  const std::size_t n = detail::count_members(first);
+  stats_.queued -= n;
+  stats_.in_flight += n;
+  ++stats_.attempts;
+  ++calls_;
+  ++from->calls;
+  d.attempt = ++first->attempts;
+  d.ticket_ = first;
+  return d;
+}
+
+// The path whose first message is due first, if anything may leave now.
+inline detail::lane* delivery_queue::choose() noexcept {
+  if (now_ < not_before_ || calls_ >= window_ || (hold_.held && now_ < hold_.probe_at)) return nullptr;
+  detail::lane* best = nullptr;
+  for (detail::lane& l : lanes_) {
+    if (l.ready.empty() || l.ready.top()->due > now_) continue;
+    if (l.hold.held && (l.calls != 0 || now_ < l.hold.probe_at)) continue;
+    if (best == nullptr || detail::is_sooner(l.ready.top(), best->ready.top())) best = &l;
+  }
+  return best;
+}
+
+// Chains messages to `first` that are due as well: the next ones of the same user, then those of others.
+inline void delivery_queue::gather(detail::lane& from, detail::queued* first) noexcept {
+  const std::size_t most = options_.batch_size < batch::capacity ? options_.batch_size : batch::capacity;
+  std::size_t bytes = first->body.size() + 2;
+  from.ready.erase(first);
+  first->where = detail::queued::state::taken;
+  detail::queued* last = first;
+  for (std::size_t n = 1; n < most; ++n) {
+    detail::queued* q = last->own.after != nullptr ? last->own.after->message : nullptr;
+    if (q == nullptr || !may_join(*first, *last, *q)) q = from.ready.empty() ? nullptr : from.ready.top();
+    if (q == nullptr || !may_join(*first, *last, *q) || q->due > now_) break;
+    bytes += q->body.size() + 1;
+    if (bytes > detail::max_batch_body) break;
+    join_batch(*last, *q);
+    last = q;
+  }
+  make_ready(first, first->due);
+}
+
+// May q be the next member, behind `last`? Not what was tried before: its GUID has other bytes.
+inline bool delivery_queue::may_join(const detail::queued& first, const detail::queued& last,
+                                     const detail::queued& q) noexcept {
+  const bool next_of_user = q.own.before != nullptr && q.own.before->message == &last;
+  return q.lane == first.lane && !first.alone && !q.alone && first.attempts == 0 && q.attempts == 0 &&
+         first.own.more == nullptr && q.own.more == nullptr && !q.is_fixed() &&
+         (q.where == detail::queued::state::ready || next_of_user);
+}
+
+inline void delivery_queue::join_batch(detail::queued& last, detail::queued& q) noexcept {
+  if (q.where == detail::queued::state::ready) lanes_[q.lane].ready.erase(&q);
+  q.where = detail::queued::state::taken;
+  last.batch = &q;
+}
+
+inline delivery delivery_queue::describe(const detail::lane& from, const detail::queued& first) const {
+  record r = record_of(first);
+  delivery d;
+  d.path = std::move(r.path);
+  d.body = std::move(r.body);
+  d.guid = std::move(r.guid);
+  d.user_key = std::move(r.user_key);
+  if (first.batch == nullptr) return d;
+  d.path = detail::join({from.path, detail::batch_suffix});
+  d.body.insert(0, 1, '[');
+  for (const detail::queued* q = first.batch; q != nullptr; q = q->batch) d.body.append(1, ',').append(q->body);
+  d.body += ']';
+  return d;
+}
+
+// Makes the batch outlive the process before it is sent the first time.
+inline bool delivery_queue::fix_batch(const delivery& d, detail::queued* first) {
+  const record r{next_id_, d.path, detail::batch_record_body(first), d.guid, d.user_key};
+  const result<void> kept = detail::store_call([&] { return options_.store->append(r); });
+  if (kept) first->batch_record = next_id_++;
+  else note(event::kind::store_failed, loss::none, nullptr, kept.error());
+  return static_cast<bool>(kept);
+}
+
+// The members go by themselves from now on.
+inline void delivery_queue::dissolve(detail::queued* first) noexcept {
+  first->alone = true;
+  for (detail::queued* q = std::exchange(first->batch, nullptr); q != nullptr;) {
+    detail::queued* const next = std::exchange(q->batch, nullptr);
+    q->alone = true;
+    make_ready(q, now_);
+    q = next;
+  }
+  if (first->batch_record != 0) answered_.push_back(std::exchange(first->batch_record, 0));
+}
+
+// --- judging what came back
+
+inline void delivery_queue::report(delivery&& d, const result<response>& answer, instant now) noexcept {
+  detail::queued* const first = std::exchange(d.ticket_, nullptr);
+  if (first == nullptr) return;
+  observe(now);
+  const std::size_t n = detail::count_members(first);
+  stats_.in_flight -= n;
+  stats_.queued += n;
+  --calls_;
+  --lanes_[first->lane].calls;
+  outbound::error cause{detail::code_of(answer), detail::status_of(answer), {}, {}};
+  if (options_.on_event && cause.code != errc{}) {
+    const auto text = [&]() -> std::string {
+      return answer ? interpret(*answer).error().message : answer.error().message;
+    };
+    cause.message = detail::guarded(text, [](const char*) { return std::string{}; });
+  }
+  if (answer && (cause.code == errc::throttled || cause.code == errc::unavailable)) obey_retry_after(*answer);
+  judge(first, cause);
+  expire();
+  forget();
+  tell();
+}
+
+inline void delivery_queue::obey_retry_after(const response& r) noexcept {
+  const std::string* const value = find_header(r.headers, "Retry-After");
+  const std::int64_t seconds = value != nullptr ? detail::retry_after_seconds(*value, unix_now_) : 0;
+  const std::int64_t most = detail::longest_retry_after;
+  const std::int64_t until = now_ + (seconds < most / detail::one_second ? seconds * detail::one_second : most);
+  if (until > not_before_) not_before_ = until;
+}
+
+inline void delivery_queue::judge(detail::queued* first, const outbound::error& cause) noexcept {
+  detail::lane& l = lanes_[first->lane];
+  const bool is_batch = first->batch != nullptr;
+  if (detail::is_transient(cause.code)) return judge_transient(first, cause);
+  if (cause.code == errc::unauthorized || cause.code == errc::misdirected) return judge_setup(first, cause);
+  reopen(l.hold);
+  reopen(hold_);
+  if (cause.code == errc{}) return settle_all(first, event::kind::delivered, loss::none, cause);
+  if (cause.code == errc::malformed_json) {
+    if (++first->server_errors < options_.retry.max_attempts) return retry(first, cause);
+    if (!is_batch) return settle(first, event::kind::failed, loss::exhausted, cause);
+  }
+  if (is_batch && (cause.code == errc::malformed_json || cause.code == errc::invalid_field)) {  // who is it?
+    dissolve(first);
+    first->server_errors = 0;
+    return make_ready(first, now_);
+  }
+  settle_all(first, event::kind::failed, cause.code == errc::invalid_field ? loss::refused : loss::unexpected, cause);
+}
+
+// The answers that end only with the message's age. After some in a row the whole queue waits, and one message probes.
+inline void delivery_queue::judge_transient(detail::queued* first, const outbound::error& cause) noexcept {
+  if (++failures_in_a_row_ >= detail::outage) hold(hold_, first, cause);
+  const bool is_track = detail::begins_with(lanes_[first->lane].path, detail::api::track_path);
+  if (is_track && !options_.retry.retry_ambiguous && detail::may_be_processed(cause))
+    return settle_all(first, event::kind::failed, loss::ambiguous, cause);
+  retry(first, cause);
+}
+
+// The set-up is wrong, not the message: it waits, with all others or with those of its path, and does not age.
+inline void delivery_queue::judge_setup(detail::queued* first, const outbound::error& cause) noexcept {
+  detail::lane& l = lanes_[first->lane];
+  if (!detail::is_about_path(cause)) {
+    setup_is_wrong_ = true;
+    hold(hold_, first, cause);
+  } else if (first->batch != nullptr) {  // this server takes no batches
+    l.batches = false;
+    dissolve(first);
+  } else {
+    reopen(hold_);
+    hold(l.hold, first, cause);
+  }
+  run_clocks();
+  make_ready(first, now_);
+}
+
+inline void delivery_queue::hold(detail::gate& g, detail::queued* first, const outbound::error& cause) noexcept {
+  g.probe_at = now_ + jitter(g.failures++);
+  if (&g == &hold_) window_ = 1;
+  if (std::exchange(g.held, true)) return;
+  note(event::kind::held, loss::none, first, cause);
+}
+
+// A good answer. The queue opens by one call more for each, so that a backlog does not run down who has just got up.
+inline void delivery_queue::reopen(detail::gate& g) noexcept {
+  const bool was_held = std::exchange(g.held, false);
+  g.failures = 0;
+  if (&g == &hold_) {
+    setup_is_wrong_ = false;
+    failures_in_a_row_ = 0;
+    budget_at_ -= detail::budget_interval;
+    if (window_ != detail::unlimited) ++window_;
+  }
+  run_clocks();
+  if (was_held) note(event::kind::resumed, loss::none, nullptr, {});
+}
+
+inline void delivery_queue::run_clocks() noexcept {
+  for (detail::lane& l : lanes_) {
+    l.aged = l.clock(now_);
+    l.since = now_;
+    l.running = !setup_is_wrong_ && !l.hold.held;
+  }
+}
+
+inline std::int64_t delivery_queue::jitter(unsigned failures) noexcept {
+  random_ += detail::golden;  // SplitMix64: Steele, Lea, Flood (2014)
+  std::uint64_t x = random_;
+  x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9;
+  x = (x ^ x >> 27) * 0x94D049BB133111EB;
+  const std::uint64_t ceiling = static_cast<std::uint64_t>(detail::backoff_ceiling(options_.retry, failures));
+  return static_cast<std::int64_t>((x ^ x >> 31) % (ceiling + 1));
+}
+
+// Tries it again after its backoff, and not before the budget of all retries allows one more.
+inline void delivery_queue::retry(detail::queued* first, const outbound::error& cause) noexcept {
+  const detail::queued* youngest = first;
+  while (youngest->batch != nullptr) youngest = youngest->batch;
+  if (age(*youngest) >= detail::clamped(options_.retry.max_age))
+    return settle_all(first, event::kind::failed, loss::expired, cause);
+  const std::int64_t full = now_ - options_.retry.budget * detail::budget_interval;
+  budget_at_ = (budget_at_ > full ? budget_at_ : full) + detail::budget_interval;
+  const std::int64_t due = now_ + jitter(first->failures++);
+  make_ready(first, due > budget_at_ ? due : budget_at_);
+  note(event::kind::retrying, loss::none, first, cause);
+}
+
+// --- what leaves the queue
+
+inline std::int64_t delivery_queue::age(const detail::queued& q) const noexcept {
+  return lanes_[q.lane].clock(now_) - q.accepted;
+}
+
+inline void delivery_queue::expire() noexcept {
+  const std::int64_t most = detail::clamped(options_.retry.max_age);
+  for (detail::lane& l : lanes_) {
+    for (detail::queued* q = l.oldest; q != nullptr && age(*q) >= most;) {
+      detail::queued* const next = q->after;
+      if (!q->is_fixed()) settle(q, event::kind::failed, loss::expired, {});
+      q = next;
+    }
+  }
+}
+
+inline bool delivery_queue::drop_oldest(loss why) noexcept {
+  detail::queued* oldest = nullptr;
+  for (const detail::lane& l : lanes_) {
+    detail::queued* q = l.oldest;
+    while (q != nullptr && q->is_fixed()) q = q->after;
+    if (q != nullptr && (oldest == nullptr || q->id < oldest->id)) oldest = q;
+  }
+  if (oldest != nullptr) settle(oldest, event::kind::dropped, why, {});
+  return oldest != nullptr;
+}
+
+inline void delivery_queue::abandon() noexcept {
+  if (options_.store != nullptr) return;
+  for (detail::lane& l : lanes_)
+    for (detail::queued* q = l.oldest; q != nullptr; q = q->after)
+      if (q->where == detail::queued::state::ready && q->batch != nullptr) dissolve(q);
+  while (drop_oldest(loss::closed)) {
+  }
+  tell();
+}
+
+inline void delivery_queue::settle(detail::queued* q, event::kind what, loss why,
+                                   const outbound::error& cause) noexcept {
+  unlink(q);
+  if (what == event::kind::delivered) ++stats_.delivered;
+  else if (what == event::kind::dropped) ++stats_.dropped;
+  else ++stats_.failed;
+  ++stats_.losses[static_cast<std::size_t>(why)];
+  if (options_.store != nullptr) answered_.push_back(q->id);
+  note(what, why, q, cause);
+  detail::discard(q, lines_);
+}
+
+inline void delivery_queue::settle_all(detail::queued* first, event::kind what, loss why,
+                                       const outbound::error& cause) noexcept {
+  if (first->batch_record != 0) answered_.push_back(first->batch_record);
+  while (first != nullptr) settle(std::exchange(first, first->batch), what, why, cause);
+}
+
+// Tells the store what is done with. What it cannot remove now, it is asked to remove next time.
+inline void delivery_queue::forget() noexcept {
+  if (answered_.empty()) return;
+  const result<void> removed = detail::store_call([this] { return options_.store->remove(answered_); });
+  if (removed) answered_.clear();
+  else note(event::kind::store_failed, loss::none, nullptr, removed.error());
+}
+
+inline void delivery_queue::note(event::kind what, loss why, const detail::queued* q,
+                                 const outbound::error& cause) noexcept {
+  if (!options_.on_event) return;
+  const auto add = [&] {
+    event e;
+    e.what = what;
+    e.why = why;
+    e.cause = cause;
+    if (q != nullptr) {
+      e.message = record_of(*q);
+      e.attempts = q->attempts;
+      e.age = std::chrono::milliseconds{age(*q)};
+    }
+    events_.push_back(std::move(e));
+  };
+  detail::guarded(add, [](const char*) {});
+}
+
+// Calls the hook when everything else is done: it may call the queue.
+inline void delivery_queue::tell() noexcept {
+  while (!events_.empty()) {
+    std::vector<event> told;
+    told.swap(events_);
+    for (const event& e : told) detail::guarded([&] { options_.on_event(e); }, [](const char*) {});
+  }
+}
+
+inline std::chrono::steady_clock::time_point delivery_queue::due() const noexcept {
+  constexpr std::int64_t never = INT64_MAX;
+  const std::int64_t most = detail::clamped(options_.retry.max_age);
+  const auto later = [](std::int64_t a, std::int64_t b) { return a > b ? a : b; };
+  const std::int64_t gate = later(not_before_, hold_.held ? hold_.probe_at : 0);
+  std::int64_t first = never;
+  for (const detail::lane& l : lanes_) {
+    if (!l.ready.empty() && calls_ < window_ && !(l.hold.held && l.calls != 0)) {
+      const std::int64_t t = later(later(gate, l.hold.held ? l.hold.probe_at : 0), l.ready.top()->due);
+      if (t < first) first = t;
+    }
+    const detail::queued* q = l.running ? l.oldest : nullptr;
+    while (q != nullptr && q->is_fixed()) q = q->after;
+    if (q != nullptr && now_ + most - age(*q) < first) first = now_ + most - age(*q);
+  }
+  if (first == never) return (std::chrono::steady_clock::time_point::max)();
+  return std::chrono::steady_clock::time_point{std::chrono::milliseconds{origin_ + first}};
+}
+
+#ifndef OUTBOUND_NO_THREADS
+// >>outbox: implementation --------------------------------------------------------------------------------------------
+
+namespace detail {
+
+inline constexpr std::chrono::hours longest_wait{24};  // some standard libraries compute with longer ones wrongly
+
+// What an outbox and its threads share. The last of them to leave deletes it.
+struct core {
+  // A thread in code of the user's that was called from here, without the lock.
+  class outside {
+   public:
+    outside(core& c, std::unique_lock<std::mutex>& held, bool delivers) noexcept;
+    outside(const outside&) = delete;
+    outside& operator=(const outside&) = delete;
+    ~outside();
+
+    core& owner;
+    std::unique_lock<std::mutex>& lock;
+    std::thread::id thread{std::this_thread::get_id()};
+    bool is_worker;
+    bool waits{};  // for this outbox, in `flush` or `close`
+    outside* next;
+  };
+
+  std::mutex guard{};
+  std::condition_variable work{};  // there may be something to deliver
+  std::condition_variable idle{};  // something has ended
+  outbound::client client;
+  outbox_options options;
+  delivery_queue queue;
+  std::vector<event> events{};
+  std::vector<transport> transports{};
+  std::vector<std::thread> threads{};
+  outbound::error setup{};  // code 0: none
+  outside* calls{};
+  std::size_t holders{1};
+  int process{};
+  bool pumping{};   // a caller delivers, since there is no worker
+  bool stopping{};  // no worker begins anything
+  bool orphaned{};  // the outbox is gone
+
+  core(outbound::client&& c, outbox_options&& o);
+  queue_options hooked();
+  void start() noexcept;
+  void leave(std::unique_lock<std::mutex>& lock) noexcept;
+  bool forked() const noexcept { return options.process_id != nullptr && options.process_id() != process; }
+
+  instant now() const noexcept;
+  void rest(std::unique_lock<std::mutex>& lock, std::condition_variable& changed,
+            std::chrono::steady_clock::time_point until) noexcept;
+  void run(std::size_t i) noexcept;
+  bool step(std::unique_lock<std::mutex>& lock, transport& how) noexcept;
+  result<response> call(std::unique_lock<std::mutex>& lock, const delivery& d, transport& how) noexcept;
+  void tell(std::unique_lock<std::mutex>& lock, bool delivers) noexcept;
+
+  remaining left() const noexcept { return {queue.stats().queued, queue.stats().in_flight}; }
+  bool is_here(const outside* o) const noexcept { return o->thread == std::this_thread::get_id(); }
+  bool within() const noexcept;
+  void mark(bool waits) noexcept;
+  bool others_work() const noexcept;
+  bool has_free_worker() const noexcept;
+  void drain(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds timeout) noexcept;
+  remaining finish(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds timeout) noexcept;
+};
+
+inline core::outside::outside(core& c, std::unique_lock<std::mutex>& held, bool delivers) noexcept
+    : owner{c}, lock{held}, is_worker{delivers}, next{c.calls} {
+  c.calls = this;
+  lock.unlock();
+}
+
+inline core::outside::~outside() {
+  lock.lock();
+  outside** at = &owner.calls;
+  while (*at != this) at = &(*at)->next;
+  *at = next;
+  owner.idle.notify_all();
+}
+
+// Differs for each outbox of a process.
+inline std::uint64_t next_outbox() noexcept {
+  static std::mutex& guard = *new std::mutex;  // never destroyed: an outbox may be made at exit
+  static std::uint64_t count = 0;
+  const std::lock_guard<std::mutex> lock{guard};
+  return ++count;
+}
+
+inline core::core(outbound::client&& c, outbox_options&& o)
+    : client{std::move(c)}, options{std::move(o)}, queue{hooked()} {
+  if (options.process_id != nullptr) process = options.process_id();
+  transports.reserve(options.workers + 1);
+  threads.reserve(options.workers);
+  if (!options.make_transport) transports.push_back(std::move(client.transport_));
+  if (!options.make_transport && options.workers > 1)
+    setup = {
+        errc::invalid_options, 0, "several workers need options.make_transport: each has a transport of its own", {}};
+}
+
+// The queue's options: its events come here, and its seed is that of this outbox.
+inline queue_options core::hooked() {
+  queue_options o = options;
+  if (o.on_event) o.on_event = [this](const event& e) { events.push_back(e); };
+  const std::uint64_t number = mixed(next_outbox() ^ golden, reinterpret_cast<std::uintptr_t>(this) + silver);
+  std::uint64_t clock = 0;
+  if (o.seed.high == 0 && o.seed.low == 0) {  // no randomness was given
+    const instant t = now();
+    clock = mixed(static_cast<std::uint64_t>(t.steady.time_since_epoch().count()) ^ golden,
+                  static_cast<std::uint64_t>(t.system.time_since_epoch().count()) ^ silver);
+  }
+  o.seed.high ^= number ^ hash(client.key_);
+  o.seed.low ^= clock ^ mixed(number, silver);
+  return o;
+}
+
+inline void core::start() noexcept {
+  std::unique_lock<std::mutex> lock{guard};
+  const std::size_t wanted = setup.code == errc{} ? options.workers : 0;
+  const auto failed = [this](const char* what) {
+    const auto add = [&] {
+      event e;
+      e.what = event::kind::worker_failed;
+      e.cause = {errc::out_of_memory, 0, join({"a worker could not be started: ", one_line(what)}), {}};
+      events.push_back(std::move(e));
+    };
+    if (options.on_event) guarded(add, [](const char*) {});
+  };
+  const std::size_t made = !options.make_transport ? 0 : wanted == 0 ? 1 : wanted;
+  for (std::size_t i = 0; i < made; ++i) guarded([this] { transports.push_back(options.make_transport()); }, failed);
+  for (std::size_t i = 0; i < wanted && i < transports.size(); ++i) {
+    ++holders;
+    guarded([this, i] { threads.emplace_back([this, i] { run(i); }); },
+            [&](const char* what) {
+              --holders;
+              failed(what);
+            });
+  }
+  tell(lock, false);
+}
+
+// Gives up a hold on this, and the lock.
+inline void core::leave(std::unique_lock<std::mutex>& lock) noexcept {
+  const bool is_last = --holders == 0;
+  lock.unlock();
+  if (is_last) delete this;
+}
+
+inline instant core::now() const noexcept {
+  const auto real = [] { return instant{std::chrono::steady_clock::now(), std::chrono::system_clock::now()}; };
+  if (!options.now) return real();
+  return guarded([this] { return options.now(); }, [&](const char*) { return real(); });
+}
+
+inline void core::rest(std::unique_lock<std::mutex>& lock, std::condition_variable& changed,
+                       std::chrono::steady_clock::time_point until) noexcept {
+  using std::chrono::milliseconds;
+  const std::chrono::steady_clock::time_point t = now().steady;
+  milliseconds longest{1};
+  if (until > t + longest_wait) longest = longest_wait;
+  else if (until > t + longest) longest = std::chrono::ceil<milliseconds>(until - t);
+  const auto wait = [&] {
+    if (options.wait) options.wait(changed, lock, longest);
+    else changed.wait_for(lock, longest);
+  };
+  guarded(wait, [](const char*) {});
+}
+
+// A worker's life.
+inline void core::run(std::size_t i) noexcept {
+  std::unique_lock<std::mutex> lock{guard};
+  while (!stopping)
+    if (!step(lock, transports[i]) && !stopping) rest(lock, work, queue.due());
+  leave(lock);
+}
+
+// Makes the request that is due, if one is.
+inline bool core::step(std::unique_lock<std::mutex>& lock, transport& how) noexcept {
+  delivery d = queue.next(now());
+  const bool is_due = static_cast<bool>(d);
+  if (is_due) {
+    if (queue.due() <= now().steady) work.notify_one();  // and so on: each wakes the next
+    const result<response> answer = call(lock, d, how);
+    if (orphaned) return false;
+    queue.report(std::move(d), answer, now());
+    idle.notify_all();
+  }
+  tell(lock, true);
+  return is_due;
+}
+
+inline result<response> core::call(std::unique_lock<std::mutex>& lock, const delivery& d, transport& how) noexcept {
+  const outside here{*this, lock, true};
+  const auto work_outside = [&]() -> result<response> {
+    const result<request> r = client.prepare(d);
+    if (!r) return r.error();
+    return client.exchange(how, *r);
+  };
+  return guarded(work_outside, out_of_memory);
+}
+
+// Calls the hook, without the lock.
+inline void core::tell(std::unique_lock<std::mutex>& lock, bool delivers) noexcept {
+  while (!events.empty() && !orphaned) {
+    std::vector<event> told;
+    told.swap(events);
+    const outside here{*this, lock, delivers};
+    for (std::size_t i = 0; i < told.size() && !orphaned; ++i)
+      guarded([&] { options.on_event(told[i]); }, [](const char*) {});
+  }
+}
+
+inline bool core::within() const noexcept {
+  for (const outside* o = calls; o != nullptr; o = o->next)
+    if (is_here(o)) return true;
+  return false;
+}
+
+// Says whether the calls of this thread wait for this outbox: nobody need wait for them then.
+inline void core::mark(bool waits) noexcept {
+  for (outside* o = calls; o != nullptr; o = o->next)
+    if (is_here(o)) o->waits = waits;
+  idle.notify_all();
+}
+
+inline bool core::others_work() const noexcept {
+  for (const outside* o = calls; o != nullptr; o = o->next)
+    if (!is_here(o) && !o->waits) return true;
+  return false;
+}
+
+// Is there a worker that does not wait itself?
+inline bool core::has_free_worker() const noexcept {
+  std::size_t waiting = 0;
+  for (const outside* o = calls; o != nullptr; o = o->next) waiting += o->is_worker && o->waits;
+  return waiting < threads.size();
+}
+
+// Waits until nothing is left, or as long as that helps. Without workers, the caller does their work.
+inline void core::drain(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds timeout) noexcept {
+  const std::chrono::steady_clock::time_point deadline = now().steady + timeout;
+  const bool inner = within();
+  mark(true);
+  while (!stopping && now().steady < deadline) {
+    const remaining r = left();
+    if (r || (inner && r.queued == 0 && !others_work())) break;
+    if (has_free_worker() || pumping) {
+      rest(lock, idle, deadline);
+    } else if (!threads.empty() || inner || transports.empty()) {
+      break;
+    } else {
+      pumping = true;
+      const bool is_due = step(lock, transports.front());
+      const std::chrono::steady_clock::time_point due = queue.due();
+      if (!is_due && !stopping) rest(lock, work, due < deadline ? due : deadline);
+      pumping = false;
+      idle.notify_all();
+    }
+  }
+  mark(false);
+}
+
+inline remaining core::finish(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds timeout) noexcept {
+  queue.close();
+  drain(lock, timeout);
+  stopping = true;
+  work.notify_all();
+  mark(true);
+  while (others_work()) rest(lock, idle, (std::chrono::steady_clock::time_point::max)());
+  mark(false);
+  return left();
+}
+
+}  // namespace detail
+
+inline outbox::outbox(client c, outbox_options o) noexcept {
+  core_ = detail::guarded([&] { return new detail::core(std::move(c), std::move(o)); },
+                          [](const char*) -> detail::core* { return nullptr; });
+  if (core_ != nullptr) core_->start();
+}
+
+inline outbox::~outbox() {
+  if (core_ == nullptr || core_->forked()) return;  // after a fork there is no thread, and perhaps a locked lock
+  detail::core& c = *core_;
+  std::unique_lock<std::mutex> lock{c.guard};
+  c.finish(lock, c.options.close_timeout);
+  c.queue.abandon();
+  c.tell(lock, false);
+  c.orphaned = true;
+  std::vector<std::thread> threads;
+  threads.swap(c.threads);
+  lock.unlock();
+  for (std::thread& t : threads) {
+    if (t.get_id() == std::this_thread::get_id()) t.detach();
+    else t.join();
+  }
+  lock.lock();
+  c.leave(lock);
+}
+
+inline result<void> outbox::post(const message& m) noexcept {
+  if (core_ == nullptr) return detail::out_of_memory(nullptr);
+  detail::core& c = *core_;
+  const auto work = [&]() -> result<void> {
+    if (c.forked()) return outbound::error{errc::closed, 0, "the process was forked: this outbox is its parent's", {}};
+    if (c.setup.code != errc{}) return c.setup;
+    result<void> good = c.client.check(m);
+    if (!good) return good;
+    std::unique_lock<std::mutex> lock{c.guard};
+    result<void> accepted = c.queue.post(m, c.now());
+    c.work.notify_one();
+    c.tell(lock, false);
+    return accepted;
+  };
+  return detail::guarded(work, detail::out_of_memory);
+}
+
+inline remaining outbox::flush_for(std::chrono::milliseconds timeout) noexcept {
+  if (core_ == nullptr || core_->forked()) return {};
+  std::unique_lock<std::mutex> lock{core_->guard};
+  core_->drain(lock, timeout);
+  return core_->left();
+}
+
+inline remaining outbox::close_for(std::chrono::milliseconds timeout) noexcept {
+  if (core_ == nullptr || core_->forked()) return {};
+  std::unique_lock<std::mutex> lock{core_->guard};
+  return core_->finish(lock, timeout);
+}
+
+inline delivery_stats outbox::stats() const noexcept {
+  if (core_ == nullptr || core_->forked()) return {};
+  const std::lock_guard<std::mutex> lock{core_->guard};
+  return core_->queue.stats();
+}
+
+inline std::size_t outbox::workers() const noexcept {
+  if (core_ == nullptr || core_->forked()) return 0;
+  const std::lock_guard<std::mutex> lock{core_->guard};
+  return core_->threads.size();
+}
+#endif  // OUTBOUND_NO_THREADS
 
 }  // namespace v1_0_0
 }  // namespace outbound
