@@ -942,6 +942,7 @@ enum class errc {
   out_of_memory,
 };
 
+/// `errc` as a std::error_code.
 const std::error_category& error_category() noexcept;
 std::error_code make_error_code(errc code) noexcept;
 
@@ -1088,6 +1089,7 @@ std::string curl_command(const request& r);
 
 // >>client ------------------------------------------------------------------------------------------------------------
 
+/// What a client may be told beside its key.
 struct options {
   std::string base_url{
       "https://api.outbound.io"};  ///< http or https, a host, perhaps a port and a path; no user, query or fragment
@@ -1231,6 +1233,7 @@ struct guid_seed {
   std::uint64_t low{};
 };
 
+/// Bounds, durability and hooks of a delivery_queue.
 struct queue_options {
   retry_policy retry{};
   std::size_t max_messages{100'000};
@@ -1380,6 +1383,7 @@ class delivery_queue {
   void judge_transient(detail::queued* first, const outbound::error& cause) noexcept;
   void judge_setup(detail::queued* first, const outbound::error& cause) noexcept;
   void hold(detail::gate& g, detail::queued* first, const outbound::error& cause) noexcept;
+  void welcome(detail::lane& l) noexcept;
   void reopen(detail::gate& g) noexcept;
   void run_clocks() noexcept;
   std::int64_t jitter(unsigned failures) noexcept;
@@ -1420,9 +1424,9 @@ class delivery_queue {
 #ifndef OUTBOUND_NO_THREADS
 // >>outbox ------------------------------------------------------------------------------------------------------------
 
+/// Those of an outbox.
 struct outbox_options : queue_options {
-  std::size_t workers{
-      1};  ///< threads, each with one request at a time; 0: `flush` and `close` deliver on their caller's
+  std::size_t workers{1};  ///< threads, each with one request at a time; 0: `flush` and `close` deliver themselves
   callback<transport()> make_transport{};          ///< one for each worker; empty: the client's, for one worker
   std::chrono::milliseconds close_timeout{5'000};  ///< of the destructor
   int (*process_id)(){};  ///< getpid, say: where it has changed (fork), everything returns at once; null: no fork
@@ -4543,7 +4547,9 @@ inline void discard(queued* q, line_table& lines) noexcept {
 // A message that is not in the queue yet.
 struct unposted {
   line_table& lines;
-  queued* q;
+  queued* q{new queued};
+
+  explicit unposted(line_table& t) : lines{t} {}
   unposted(const unposted&) = delete;
   unposted& operator=(const unposted&) = delete;
   ~unposted() {
@@ -4594,7 +4600,7 @@ inline result<void> delivery_queue::accept(const message& m) {
   const bool can_drop = options_.when_full == overflow::drop_oldest && body.size() <= options_.max_bytes &&
                         stats_.in_flight < options_.max_messages;
   if (is_full(body.size()) && !can_drop) return full();
-  detail::unposted made{lines_, new detail::queued};
+  detail::unposted made{lines_};
   fill(*made.q, m.path(), body, m.user_key());
   made.q->id = next_id_;
   made.q->guid = detail::make_guid(options_.seed, next_id_, body);
@@ -4630,10 +4636,12 @@ inline void delivery_queue::fill(detail::queued& q, std::string_view path, std::
   q.lane = 0;
   while (q.lane != lanes_.size() && lanes_[q.lane].path != path) ++q.lane;
   if (q.lane == lanes_.size()) {
-    lanes_.emplace_back();
-    lanes_.back().path = path;
-    lanes_.back().batches = path == detail::api::identify_path || path == detail::api::track_path;
-    lanes_.back().since = now_;
+    detail::lane added;
+    added.path = path;
+    added.batches = path == detail::api::identify_path || path == detail::api::track_path;
+    added.since = now_;
+    added.running = !setup_is_wrong_;
+    lanes_.push_back(std::move(added));
   }
   detail::link* at = &q.own;
   detail::each_key(user_key, [&](std::string_view key) {
@@ -4711,7 +4719,7 @@ inline result<void> delivery_queue::restore() {
     if (r.id < next_id_) return outbound::error{errc::store_failed, 0, "its records do not come by rising id", {}};
     next_id_ = r.id + 1;
     if (detail::is_batch_record(r)) continue;
-    detail::unposted made{lines_, new detail::queued};
+    detail::unposted made{lines_};
     if (!detail::read_guid(r.guid, made.q->guid))
       return outbound::error{
           errc::store_failed, 0, detail::join({"record ", detail::digits_of{r.id}, " has no GUID"}), {}};
@@ -4782,7 +4790,8 @@ inline delivery delivery_queue::take() {
   ++stats_.attempts;
   ++calls_;
   ++from->calls;
-  d.attempt = ++first->attempts;
+  for (detail::queued* q = first; q != nullptr; q = q->batch) ++q->attempts;
+  d.attempt = first->attempts;
   d.ticket_ = first;
   return d;
 }
@@ -4907,8 +4916,7 @@ inline void delivery_queue::judge(detail::queued* first, const outbound::error& 
   const bool is_batch = first->batch != nullptr;
   if (detail::is_transient(cause.code)) return judge_transient(first, cause);
   if (cause.code == errc::unauthorized || cause.code == errc::misdirected) return judge_setup(first, cause);
-  reopen(l.hold);
-  reopen(hold_);
+  welcome(l);
   if (cause.code == errc{}) return settle_all(first, event::kind::delivered, loss::none, cause);
   if (cause.code == errc::malformed_json) {
     if (++first->server_errors < options_.retry.max_attempts) return retry(first, cause);
@@ -4924,7 +4932,8 @@ inline void delivery_queue::judge(detail::queued* first, const outbound::error& 
 
 // The answers that end only with the message's age. After some in a row the whole queue waits, and one message probes.
 inline void delivery_queue::judge_transient(detail::queued* first, const outbound::error& cause) noexcept {
-  if (++failures_in_a_row_ >= detail::outage) hold(hold_, first, cause);
+  if (++failures_in_a_row_ >= detail::outage || hold_.held) hold(hold_, first, cause);
+  if (lanes_[first->lane].hold.held) hold(lanes_[first->lane].hold, first, cause);
   const bool is_track = detail::begins_with(lanes_[first->lane].path, detail::api::track_path);
   if (is_track && !options_.retry.retry_ambiguous && detail::may_be_processed(cause))
     return settle_all(first, event::kind::failed, loss::ambiguous, cause);
@@ -4935,12 +4944,16 @@ inline void delivery_queue::judge_transient(detail::queued* first, const outboun
 inline void delivery_queue::judge_setup(detail::queued* first, const outbound::error& cause) noexcept {
   detail::lane& l = lanes_[first->lane];
   if (!detail::is_about_path(cause)) {
+    hold_.held = hold_.held && setup_is_wrong_;  // that is news after an outage
     setup_is_wrong_ = true;
     hold(hold_, first, cause);
   } else if (first->batch != nullptr) {  // this server takes no batches
+    welcome(l);
     l.batches = false;
     dissolve(first);
   } else {
+    failures_in_a_row_ = 0;
+    setup_is_wrong_ = false;
     reopen(hold_);
     hold(l.hold, first, cause);
   }
@@ -4949,24 +4962,29 @@ inline void delivery_queue::judge_setup(detail::queued* first, const outbound::e
 }
 
 inline void delivery_queue::hold(detail::gate& g, detail::queued* first, const outbound::error& cause) noexcept {
+  if (g.held && now_ < g.probe_at) return;  // the answer to a request from before
   g.probe_at = now_ + jitter(g.failures++);
   if (&g == &hold_) window_ = 1;
   if (std::exchange(g.held, true)) return;
   note(event::kind::held, loss::none, first, cause);
 }
 
-// A good answer. The queue opens by one call more for each, so that a backlog does not run down who has just got up.
+// The API is there. After a hold the queue opens by one call more for each good answer, so that a backlog does not run
+// down who has just got up.
+inline void delivery_queue::welcome(detail::lane& l) noexcept {
+  failures_in_a_row_ = 0;
+  budget_at_ -= detail::budget_interval;
+  if (window_ != detail::unlimited) ++window_;
+  setup_is_wrong_ = false;
+  reopen(l.hold);
+  reopen(hold_);
+}
+
 inline void delivery_queue::reopen(detail::gate& g) noexcept {
-  const bool was_held = std::exchange(g.held, false);
-  g.failures = 0;
-  if (&g == &hold_) {
-    setup_is_wrong_ = false;
-    failures_in_a_row_ = 0;
-    budget_at_ -= detail::budget_interval;
-    if (window_ != detail::unlimited) ++window_;
-  }
+  if (!g.held) return;
+  g = {};
   run_clocks();
-  if (was_held) note(event::kind::resumed, loss::none, nullptr, {});
+  note(event::kind::resumed, loss::none, nullptr, {});
 }
 
 inline void delivery_queue::run_clocks() noexcept {
