@@ -132,7 +132,6 @@
 #include <cstring>           // memcpy, memmove, memcmp, strlen
 #include <exception>         // what a transport may throw
 #include <initializer_list>  // {{"key", value}, ...}
-#include <new>               // bad_alloc
 #include <string>            // owned text
 #include <string_view>       // text
 #include <system_error>      // errc as std::error_code

@@ -9,7 +9,7 @@ import sys
 import toolchain
 from toolchain import fail
 
-INCLUDES = ['chrono', 'cstddef', 'cstdint', 'cstring', 'exception', 'initializer_list', 'new', 'string', 'string_view',
+INCLUDES = ['chrono', 'cstddef', 'cstdint', 'cstring', 'exception', 'initializer_list', 'string', 'string_view',
             'system_error', 'type_traits', 'utility', 'vector']
 THREAD_INCLUDES = ['condition_variable', 'mutex', 'thread']  # with the outbox, unless OUTBOUND_NO_THREADS
 BANNED = ['algorithm', 'any', 'charconv', 'cmath', 'cstdio', 'cstdlib', 'filesystem', 'fstream', 'functional', 'future',
