@@ -587,6 +587,29 @@ class Logs(Case):
                                                             {**row, 'fault': 'drop_after', 'processed': True}])
         self.assertEqual([one['seen'] for one in self.box.deliveries()], ['first', 'duplicate'])
 
+    def test_a_call_in_pieces_and_two_in_one(self):
+        link = self.connect()
+        whole = request(TRACK, event('u'))
+        head = whole.index(b'\r\n\r\n') + 4
+        link.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in (whole[:1], whole[1:20], whole[20:head - 1], whole[head - 1:head + 3], whole[head + 3:]):
+            link.write(piece)
+        self.assertEqual(link.read_answer()[0], 200)
+        link.write(whole + whole[:30])
+        self.assertEqual(link.read_answer()[0], 200)
+        link.write(whole[30:])
+        self.assertEqual(link.read_answer()[0], 200)
+        self.assertEqual(self.events(), 3)
+
+    def test_the_end_closes_idle_connections(self):
+        links = [self.connect() for _ in range(10)]
+        for link in links[1:]:
+            self.assertEqual(link.ask(TRACK, event('u'))[0], 200)
+        self.box.process.terminate()
+        for link in links:
+            self.assertTrue(link.is_closed())
+        self.assertEqual(self.box.process.wait(LIMIT_S), 0)
+
     def test_many_connections_at_once(self):
         links = [self.connect() for _ in range(128)]
         for turn in range(5):

@@ -114,12 +114,15 @@ class session : public std::enable_shared_from_this<session> {
     parser_->body_limit(any_size);  // the path says which limit, and it is not known yet
     if (buffer_.size() != 0) return read_header();
     idle_ = true;
-    stream_.socket().async_wait(tcp::socket::wait_read, then(&session::on_readable));
+    stream_.expires_never();
+    stream_.async_read_some(buffer_.prepare(read_at_once), then(&session::on_first_bytes));
   }
 
-  void on_readable(error_code failure) {
+  void on_first_bytes(error_code failure, std::size_t size) {
     idle_ = false;
-    if (!failure && stream_.socket().is_open()) read_header();
+    if (failure) return close();
+    buffer_.commit(size);
+    read_header();
   }
 
   void read_header() {
@@ -230,6 +233,7 @@ class session : public std::enable_shared_from_this<session> {
     stream_.close();
   }
 
+  static constexpr std::size_t read_at_once = 8 * 1024;  // a call whole, mostly
   static constexpr std::size_t discarded_at_once = 64 * 1024;
 
   beast::tcp_stream stream_;
