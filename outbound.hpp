@@ -735,7 +735,7 @@ class identify : public message {
   /// Braces of members, an `object`, a map, a `json` object, or a type of yours that makes an object.
   identify& attributes(std::initializer_list<member> members) & OUTBOUND_LIFETIMEBOUND_;
   template <class T>
-      identify& attributes(const T& all) & OUTBOUND_LIFETIMEBOUND_;
+  identify& attributes(const T& all) & OUTBOUND_LIFETIMEBOUND_;
 
   /// Extension: a name of the tz database, "America/Los_Angeles".
   identify& timezone(optional_text v) & OUTBOUND_LIFETIMEBOUND_;
@@ -743,7 +743,7 @@ class identify : public message {
   identify& group(text group_id) & OUTBOUND_LIFETIMEBOUND_;
   identify& group(text group_id, std::initializer_list<member> attributes) & OUTBOUND_LIFETIMEBOUND_;
   template <class T>
-      identify& group(text group_id, const T& attributes) & OUTBOUND_LIFETIMEBOUND_;
+  identify& group(text group_id, const T& attributes) & OUTBOUND_LIFETIMEBOUND_;
   /// Extension: an alias; what is known of `previous` now belongs to this user.
   identify& previous_id(const user& previous) & OUTBOUND_LIFETIMEBOUND_;
 
@@ -759,7 +759,7 @@ class identify : public message {
     return std::move(attributes(members));
   }
   template <class T>
-      identify&& attributes(const T& all) && OUTBOUND_LIFETIMEBOUND_ {
+  identify&& attributes(const T& all) && OUTBOUND_LIFETIMEBOUND_ {
     return std::move(attributes(all));
   }
   identify&& timezone(optional_text v) && OUTBOUND_LIFETIMEBOUND_ { return std::move(timezone(v)); }
@@ -768,7 +768,7 @@ class identify : public message {
     return std::move(group(group_id, attributes));
   }
   template <class T>
-      identify&& group(text group_id, const T& attributes) && OUTBOUND_LIFETIMEBOUND_ {
+  identify&& group(text group_id, const T& attributes) && OUTBOUND_LIFETIMEBOUND_ {
     return std::move(group(group_id, attributes));
   }
   identify&& previous_id(const user& previous) && OUTBOUND_LIFETIMEBOUND_ { return std::move(previous_id(previous)); }
@@ -786,7 +786,7 @@ class track : public message {
   /// As `identify::attributes`.
   track& properties(std::initializer_list<member> members) & OUTBOUND_LIFETIMEBOUND_;
   template <class T>
-      track& properties(const T& all) & OUTBOUND_LIFETIMEBOUND_;
+  track& properties(const T& all) & OUTBOUND_LIFETIMEBOUND_;
   /// Extension: when it happened, sent as integer Unix seconds. 1970-01-01 is a time, not "now".
   track& at(std::chrono::system_clock::time_point when) & OUTBOUND_LIFETIMEBOUND_;
 
@@ -795,7 +795,7 @@ class track : public message {
     return std::move(properties(members));
   }
   template <class T>
-      track&& properties(const T& all) && OUTBOUND_LIFETIMEBOUND_ {
+  track&& properties(const T& all) && OUTBOUND_LIFETIMEBOUND_ {
     return std::move(properties(all));
   }
   track&& at(std::chrono::system_clock::time_point when) && OUTBOUND_LIFETIMEBOUND_ { return std::move(at(when)); }
