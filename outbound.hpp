@@ -118,7 +118,6 @@
 #include <cstring>           // memcpy, memmove, memcmp, strlen
 #include <exception>         // what a transport may throw
 #include <initializer_list>  // {{"key", value}, ...}
-#include <new>               // bad_alloc
 #include <string>            // owned text
 #include <string_view>       // text
 #include <system_error>      // errc as std::error_code
@@ -907,6 +906,7 @@ enum class errc {
   out_of_memory,
 };
 
+/// The category of every `errc`; what makes `std::error_code{errc::throttled}` and comparisons with one work.
 const std::error_category& error_category() noexcept;
 std::error_code make_error_code(errc code) noexcept;
 
@@ -993,9 +993,10 @@ std::string curl_command(const request& r);
 
 // >>client ------------------------------------------------------------------------------------------------------------
 
+/// What a client does otherwise than by default.
 struct options {
-  std::string base_url{
-      "https://api.outbound.io"};  ///< http or https, a host, perhaps a port and a path; no user, query or fragment
+  /// http or https, a host, perhaps a port and a path; no user, query or fragment.
+  std::string base_url{"https://api.outbound.io"};
   std::chrono::milliseconds timeout{30'000};  ///< for one request; handed to the transport, must be positive
   bool strict{false};                         ///< warnings stop a message too
 };
