@@ -769,7 +769,7 @@ class identify : public message {
   /// Braces of members, an `object`, a map, a `json` object, or a type of yours that makes an object.
   identify& attributes(std::initializer_list<member> members) & OUTBOUND_LIFETIMEBOUND_;
   template <class T>
-      identify& attributes(const T& all) & OUTBOUND_LIFETIMEBOUND_;
+  identify& attributes(const T& all) & OUTBOUND_LIFETIMEBOUND_;
 
   /// Extension: a name of the tz database, "America/Los_Angeles".
   identify& timezone(optional_text v) & OUTBOUND_LIFETIMEBOUND_;
@@ -777,7 +777,7 @@ class identify : public message {
   identify& group(text group_id) & OUTBOUND_LIFETIMEBOUND_;
   identify& group(text group_id, std::initializer_list<member> attributes) & OUTBOUND_LIFETIMEBOUND_;
   template <class T>
-      identify& group(text group_id, const T& attributes) & OUTBOUND_LIFETIMEBOUND_;
+  identify& group(text group_id, const T& attributes) & OUTBOUND_LIFETIMEBOUND_;
   /// Extension: an alias; what is known of `previous` now belongs to this user.
   identify& previous_id(const user& previous) & OUTBOUND_LIFETIMEBOUND_;
 
@@ -793,7 +793,7 @@ class identify : public message {
     return std::move(attributes(members));
   }
   template <class T>
-      identify&& attributes(const T& all) && OUTBOUND_LIFETIMEBOUND_ {
+  identify&& attributes(const T& all) && OUTBOUND_LIFETIMEBOUND_ {
     return std::move(attributes(all));
   }
   identify&& timezone(optional_text v) && OUTBOUND_LIFETIMEBOUND_ { return std::move(timezone(v)); }
@@ -802,7 +802,7 @@ class identify : public message {
     return std::move(group(group_id, attributes));
   }
   template <class T>
-      identify&& group(text group_id, const T& attributes) && OUTBOUND_LIFETIMEBOUND_ {
+  identify&& group(text group_id, const T& attributes) && OUTBOUND_LIFETIMEBOUND_ {
     return std::move(group(group_id, attributes));
   }
   identify&& previous_id(const user& previous) && OUTBOUND_LIFETIMEBOUND_ { return std::move(previous_id(previous)); }
@@ -820,7 +820,7 @@ class track : public message {
   /// As `identify::attributes`.
   track& properties(std::initializer_list<member> members) & OUTBOUND_LIFETIMEBOUND_;
   template <class T>
-      track& properties(const T& all) & OUTBOUND_LIFETIMEBOUND_;
+  track& properties(const T& all) & OUTBOUND_LIFETIMEBOUND_;
   /// Extension: when it happened, sent as integer Unix seconds. 1970-01-01 is a time, not "now".
   track& at(std::chrono::system_clock::time_point when) & OUTBOUND_LIFETIMEBOUND_;
 
@@ -829,7 +829,7 @@ class track : public message {
     return std::move(properties(members));
   }
   template <class T>
-      track&& properties(const T& all) && OUTBOUND_LIFETIMEBOUND_ {
+  track&& properties(const T& all) && OUTBOUND_LIFETIMEBOUND_ {
     return std::move(properties(all));
   }
   track&& at(std::chrono::system_clock::time_point when) && OUTBOUND_LIFETIMEBOUND_ { return std::move(at(when)); }
@@ -941,7 +941,7 @@ enum class errc {
   out_of_memory,
 };
 
-/// `errc` as a std::error_code.
+/// The category of every `errc`; what makes `std::error_code{errc::throttled}` and comparisons with one work.
 const std::error_category& error_category() noexcept;
 std::error_code make_error_code(errc code) noexcept;
 
@@ -1088,10 +1088,10 @@ std::string curl_command(const request& r);
 
 // >>client ------------------------------------------------------------------------------------------------------------
 
-/// What a client may be told beside its key.
+/// What a client does otherwise than by default.
 struct options {
-  std::string base_url{
-      "https://api.outbound.io"};  ///< http or https, a host, perhaps a port and a path; no user, query or fragment
+  /// http or https, a host, perhaps a port and a path; no user, query or fragment.
+  std::string base_url{"https://api.outbound.io"};
   std::chrono::milliseconds timeout{30'000};  ///< for one request; handed to the transport, must be positive
   bool strict{false};                         ///< warnings stop a message too
 };
