@@ -5339,11 +5339,11 @@ inline bool core::others_work() const noexcept {
   return false;
 }
 
-// Is there a worker that does not wait itself?
+// Is there one who delivers and does not wait itself?
 inline bool core::has_free_worker() const noexcept {
   std::size_t waiting = 0;
   for (const outside* o = calls; o != nullptr; o = o->next) waiting += o->is_worker && o->waits;
-  return waiting < threads.size();
+  return waiting < threads.size() + pumping;
 }
 
 // Waits until nothing is left, or as long as that helps. Without workers, the caller does their work.
@@ -5354,9 +5354,9 @@ inline void core::drain(std::unique_lock<std::mutex>& lock, std::chrono::millise
   while (!stopping && now().steady < deadline) {
     const remaining r = left();
     if (r || (inner && r.queued == 0 && !others_work())) break;
-    if (has_free_worker() || pumping) {
+    if (has_free_worker()) {
       rest(lock, idle, deadline);
-    } else if (!threads.empty() || inner || transports.empty()) {
+    } else if (!threads.empty() || pumping || inner || transports.empty()) {
       break;
     } else {
       pumping = true;
