@@ -5393,7 +5393,7 @@ inline outbox::~outbox() {
   if (core_ == nullptr || core_->forked()) return;  // after a fork there is no thread, and perhaps a locked lock
   detail::core& c = *core_;
   std::unique_lock<std::mutex> lock{c.guard};
-  c.finish(lock, c.options.close_timeout);
+  c.finish(lock, detail::saturated(c.options.close_timeout));
   c.queue.abandon();
   c.tell(lock, false);
   c.orphaned = true;
