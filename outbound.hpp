@@ -5266,14 +5266,18 @@ inline void core::rest(std::unique_lock<std::mutex>& lock, std::condition_variab
                        std::chrono::steady_clock::time_point until) noexcept {
   using std::chrono::milliseconds;
   const std::chrono::steady_clock::time_point t = now().steady;
-  milliseconds longest{1};
+  const milliseconds shortest{1};
+  milliseconds longest = shortest;
   if (until > t + longest_wait) longest = longest_wait;
-  else if (until > t + longest) longest = std::chrono::ceil<milliseconds>(until - t);
-  const auto wait = [&] {
-    if (options.wait) options.wait(changed, lock, longest);
-    else changed.wait_for(lock, longest);
+  else if (until > t + shortest) longest = std::chrono::ceil<milliseconds>(until - t);
+  const auto real = [&] { changed.wait_for(lock, longest); };
+  const auto failed = [&](const char*) {
+    if (!lock.owns_lock()) lock.lock();
+    longest = shortest;  // it may have missed a notification
+    real();
   };
-  guarded(wait, [](const char*) {});
+  if (!options.wait) return real();
+  guarded([&] { options.wait(changed, lock, longest); }, failed);
 }
 
 // A worker's life.
