@@ -5297,8 +5297,8 @@ inline bool core::step(std::unique_lock<std::mutex>& lock, transport& how) noexc
     const result<response> answer = call(lock, d, how);
     if (orphaned) return false;
     queue.report(std::move(d), answer, now());
-    idle.notify_all();
   }
+  idle.notify_all();  // also of what has expired
   tell(lock, true);
   return is_due;
 }
