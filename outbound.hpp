@@ -5293,7 +5293,7 @@ inline bool core::step(std::unique_lock<std::mutex>& lock, transport& how) noexc
   delivery d = queue.next(now());
   const bool is_due = static_cast<bool>(d);
   if (is_due) {
-    if (queue.due() <= now().steady) work.notify_one();  // and so on: each wakes the next
+    if (queue.due() != (std::chrono::steady_clock::time_point::max)()) work.notify_one();  // to take, or to watch time
     const result<response> answer = call(lock, d, how);
     if (orphaned) return false;
     queue.report(std::move(d), answer, now());
