@@ -5130,7 +5130,8 @@ struct core {
     std::unique_lock<std::mutex>& lock;
     std::thread::id thread{std::this_thread::get_id()};
     bool is_worker;
-    bool waits{};  // for this outbox, in `flush` or `close`
+    bool waits{};    // for messages, in `flush` or `close`
+    bool closing{};  // waits for calls to end, in `close`
     outside* next;
   };
 
@@ -5168,8 +5169,9 @@ struct core {
   remaining left() const noexcept { return {queue.stats().queued, queue.stats().in_flight}; }
   bool is_here(const outside* o) const noexcept { return o->thread == std::this_thread::get_id(); }
   bool within() const noexcept;
-  void mark(bool waits) noexcept;
+  void mark(bool outside::*what, bool yes) noexcept;
   bool others_work() const noexcept;
+  bool others_run(bool inner) const noexcept;
   bool has_free_worker() const noexcept;
   void drain(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds timeout) noexcept;
   remaining finish(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds timeout) noexcept;
@@ -5330,16 +5332,24 @@ inline bool core::within() const noexcept {
   return false;
 }
 
-// Says whether the calls of this thread wait for this outbox: nobody need wait for them then.
-inline void core::mark(bool waits) noexcept {
+// Says what the calls of this thread wait for.
+inline void core::mark(bool outside::*what, bool yes) noexcept {
   for (outside* o = calls; o != nullptr; o = o->next)
-    if (is_here(o)) o->waits = waits;
+    if (is_here(o)) o->*what = yes;
   idle.notify_all();
 }
 
+// May a call of another thread lead to an answer?
 inline bool core::others_work() const noexcept {
   for (const outside* o = calls; o != nullptr; o = o->next)
     if (!is_here(o) && !o->waits) return true;
+  return false;
+}
+
+// Must `close` wait? Callbacks that close at the same time do not wait for each other.
+inline bool core::others_run(bool inner) const noexcept {
+  for (const outside* o = calls; o != nullptr; o = o->next)
+    if (!is_here(o) && !(inner && o->closing)) return true;
   return false;
 }
 
@@ -5354,7 +5364,7 @@ inline bool core::has_free_worker() const noexcept {
 inline void core::drain(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds timeout) noexcept {
   const std::chrono::steady_clock::time_point deadline = now().steady + timeout;
   const bool inner = within();
-  mark(true);
+  mark(&outside::waits, true);
   while (!stopping && now().steady < deadline) {
     const remaining r = left();
     if (r || (inner && r.queued == 0 && !others_work())) break;
@@ -5371,7 +5381,7 @@ inline void core::drain(std::unique_lock<std::mutex>& lock, std::chrono::millise
       idle.notify_all();
     }
   }
-  mark(false);
+  mark(&outside::waits, false);
 }
 
 inline remaining core::finish(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds timeout) noexcept {
@@ -5379,9 +5389,10 @@ inline remaining core::finish(std::unique_lock<std::mutex>& lock, std::chrono::m
   drain(lock, timeout);
   stopping = true;
   work.notify_all();
-  mark(true);
-  while (others_work()) rest(lock, idle, (std::chrono::steady_clock::time_point::max)());
-  mark(false);
+  const bool inner = within();
+  mark(&outside::closing, true);
+  while (others_run(inner)) rest(lock, idle, (std::chrono::steady_clock::time_point::max)());
+  mark(&outside::closing, false);
   return left();
 }
 
