@@ -1394,6 +1394,9 @@ class delivery_queue {
   void note(event::kind what, loss why, const detail::queued* q, const outbound::error& cause) noexcept;
   void tell() noexcept;
 
+  friend struct detail::core;
+  std::int64_t next_call() const noexcept;
+
   queue_options options_;
   outbound::error setup_{};  // of the store; code 0: none
   detail::line_table lines_{};
@@ -4142,6 +4145,7 @@ namespace detail {
 
 inline constexpr std::int64_t one_second = 1000;  // times and durations are in milliseconds, unless they say seconds
 inline constexpr std::int64_t longest_duration = 365 * 86400 * one_second;
+inline constexpr std::int64_t no_time = INT64_MAX;
 inline constexpr std::int64_t longest_retry_after = 3600 * one_second;
 inline constexpr std::int64_t budget_interval = one_second / 10;  // after which a spent retry is back
 inline constexpr unsigned outage = 5;                             // failures in a row
@@ -5090,22 +5094,29 @@ inline void delivery_queue::tell() noexcept {
   }
 }
 
-inline std::chrono::steady_clock::time_point delivery_queue::due() const noexcept {
-  constexpr std::int64_t never = INT64_MAX;
-  const std::int64_t most = detail::clamped(options_.retry.max_age);
+// When a request may leave; no_time: not before the next post or report.
+inline std::int64_t delivery_queue::next_call() const noexcept {
   const auto later = [](std::int64_t a, std::int64_t b) { return a > b ? a : b; };
   const std::int64_t gate = later(not_before_, hold_.held ? hold_.probe_at : 0);
-  std::int64_t first = never;
+  std::int64_t first = detail::no_time;
+  if (calls_ >= window_) return first;
   for (const detail::lane& l : lanes_) {
-    if (!l.ready.empty() && calls_ < window_ && !(l.hold.held && l.calls != 0)) {
-      const std::int64_t t = later(later(gate, l.hold.held ? l.hold.probe_at : 0), l.ready.top()->due);
-      if (t < first) first = t;
-    }
+    if (l.ready.empty() || (l.hold.held && l.calls != 0)) continue;
+    const std::int64_t t = later(later(gate, l.hold.held ? l.hold.probe_at : 0), l.ready.top()->due);
+    if (t < first) first = t;
+  }
+  return first;
+}
+
+inline std::chrono::steady_clock::time_point delivery_queue::due() const noexcept {
+  const std::int64_t most = detail::clamped(options_.retry.max_age);
+  std::int64_t first = next_call();
+  for (const detail::lane& l : lanes_) {
     const detail::queued* q = l.running ? l.oldest : nullptr;
     while (q != nullptr && q->is_fixed()) q = q->after;
     if (q != nullptr && now_ + most - age(*q) < first) first = now_ + most - age(*q);
   }
-  if (first == never) return (std::chrono::steady_clock::time_point::max)();
+  if (first == detail::no_time) return (std::chrono::steady_clock::time_point::max)();
   return std::chrono::steady_clock::time_point{std::chrono::milliseconds{origin_ + first}};
 }
 
@@ -5367,7 +5378,7 @@ inline void core::drain(std::unique_lock<std::mutex>& lock, std::chrono::millise
   mark(&outside::waits, true);
   while (!stopping && now().steady < deadline) {
     const remaining r = left();
-    if (r || (inner && r.queued == 0 && !others_work())) break;
+    if (r || (inner && !others_work() && queue.next_call() == no_time)) break;
     if (has_free_worker()) {
       rest(lock, idle, deadline);
     } else if (!threads.empty() || pumping || inner || transports.empty()) {
