@@ -5127,7 +5127,7 @@ namespace detail {
 
 inline constexpr std::chrono::hours longest_wait{24};  // some standard libraries compute with longer ones wrongly
 
-// What an outbox and its threads share. The last of them to leave deletes it.
+// What an outbox, its threads and the callers of its functions share. The last of them to leave deletes it.
 struct core {
   // A thread in code of the user's that was called from here, without the lock.
   class outside {
@@ -5144,6 +5144,18 @@ struct core {
     bool waits{};    // for messages, in `flush` or `close`
     bool closing{};  // waits for calls to end, in `close`
     outside* next;
+  };
+
+  // The time that one of the outbox's functions takes: this lives on until its end, whatever a callback does.
+  class visit {
+   public:
+    explicit visit(core& c) noexcept : owner{c}, lock{c.guard} { ++c.holders; }
+    visit(const visit&) = delete;
+    visit& operator=(const visit&) = delete;
+    ~visit() { owner.leave(lock); }
+
+    core& owner;
+    std::unique_lock<std::mutex> lock;
   };
 
   std::mutex guard{};
@@ -5442,10 +5454,10 @@ inline result<void> outbox::post(const message& m) noexcept {
     if (c.setup.code != errc{}) return c.setup;
     result<void> good = c.client.check(m);
     if (!good) return good;
-    std::unique_lock<std::mutex> lock{c.guard};
+    detail::core::visit here{c};
     result<void> accepted = c.queue.post(m, c.now());
     c.work.notify_one();
-    c.tell(lock, false);
+    c.tell(here.lock, false);
     return accepted;
   };
   return detail::guarded(work, detail::out_of_memory);
@@ -5453,15 +5465,15 @@ inline result<void> outbox::post(const message& m) noexcept {
 
 inline remaining outbox::flush_for(std::chrono::milliseconds timeout) noexcept {
   if (core_ == nullptr || core_->forked()) return {};
-  std::unique_lock<std::mutex> lock{core_->guard};
-  core_->drain(lock, timeout);
-  return core_->left();
+  detail::core::visit here{*core_};
+  here.owner.drain(here.lock, timeout);
+  return here.owner.left();
 }
 
 inline remaining outbox::close_for(std::chrono::milliseconds timeout) noexcept {
   if (core_ == nullptr || core_->forked()) return {};
-  std::unique_lock<std::mutex> lock{core_->guard};
-  return core_->finish(lock, timeout);
+  detail::core::visit here{*core_};
+  return here.owner.finish(here.lock, timeout);
 }
 
 inline delivery_stats outbox::stats() const noexcept {
