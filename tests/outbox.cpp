@@ -925,12 +925,7 @@ TEST_CASE("bug: close returned while a callback that had called flush still ran 
     options.retry.first_delay = options.retry.max_delay = 10h;
     options.wait = [&](std::condition_variable& changed, std::unique_lock<std::mutex>& lock,
                        std::chrono::milliseconds) {
-      if (inner) {
-        lock.unlock();
-        flushing.pass();
-        lock.lock();
-        inner = false;
-      }
+      if (std::exchange(inner, false)) flushing.pass();  // it waits when the lock can be got
       changed.wait(lock);
     };
     options.make_transport = [&] {
