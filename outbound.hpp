@@ -1397,6 +1397,9 @@ class delivery_queue {
   void note(event::kind what, loss why, const detail::queued* q, const outbound::error& cause) noexcept;
   void tell() noexcept;
 
+  friend struct detail::core;
+  std::int64_t next_call() const noexcept;
+
   queue_options options_;
   outbound::error setup_{};  // of the store; code 0: none
   detail::line_table lines_{};
@@ -4145,6 +4148,7 @@ namespace detail {
 
 inline constexpr std::int64_t one_second = 1000;  // times and durations are in milliseconds, unless they say seconds
 inline constexpr std::int64_t longest_duration = 365 * 86400 * one_second;
+inline constexpr std::int64_t no_time = INT64_MAX;
 inline constexpr std::int64_t longest_retry_after = 3600 * one_second;
 inline constexpr std::int64_t budget_interval = one_second / 10;  // after which a spent retry is back
 inline constexpr unsigned outage = 5;                             // failures in a row
@@ -5107,22 +5111,29 @@ inline void delivery_queue::tell() noexcept {
   }
 }
 
-inline std::chrono::steady_clock::time_point delivery_queue::due() const noexcept {
-  constexpr std::int64_t never = INT64_MAX;
-  const std::int64_t most = detail::clamped(options_.retry.max_age);
+// When a request may leave; no_time: not before the next post or report.
+inline std::int64_t delivery_queue::next_call() const noexcept {
   const auto later = [](std::int64_t a, std::int64_t b) { return a > b ? a : b; };
   const std::int64_t gate = later(not_before_, hold_.held ? hold_.probe_at : 0);
-  std::int64_t first = never;
+  std::int64_t first = detail::no_time;
+  if (calls_ >= window_) return first;
   for (const detail::lane& l : lanes_) {
-    if (!l.ready.empty() && calls_ < window_ && !(l.hold.held && l.calls != 0)) {
-      const std::int64_t t = later(later(gate, l.hold.held ? l.hold.probe_at : 0), l.ready.top()->due);
-      if (t < first) first = t;
-    }
+    if (l.ready.empty() || (l.hold.held && l.calls != 0)) continue;
+    const std::int64_t t = later(later(gate, l.hold.held ? l.hold.probe_at : 0), l.ready.top()->due);
+    if (t < first) first = t;
+  }
+  return first;
+}
+
+inline std::chrono::steady_clock::time_point delivery_queue::due() const noexcept {
+  const std::int64_t most = detail::clamped(options_.retry.max_age);
+  std::int64_t first = next_call();
+  for (const detail::lane& l : lanes_) {
     const detail::queued* q = l.running ? l.oldest : nullptr;
     while (q != nullptr && q->is_fixed()) q = q->after;
     if (q != nullptr && now_ + most - age(*q) < first) first = now_ + most - age(*q);
   }
-  if (first == never) return (std::chrono::steady_clock::time_point::max)();
+  if (first == detail::no_time) return (std::chrono::steady_clock::time_point::max)();
   return std::chrono::steady_clock::time_point{std::chrono::milliseconds{origin_ + first}};
 }
 
@@ -5133,7 +5144,7 @@ namespace detail {
 
 inline constexpr std::chrono::hours longest_wait{24};  // some standard libraries compute with longer ones wrongly
 
-// What an outbox and its threads share. The last of them to leave deletes it.
+// What an outbox, its threads and the callers of its functions share. The last of them to leave deletes it.
 struct core {
   // A thread in code of the user's that was called from here, without the lock.
   class outside {
@@ -5147,8 +5158,21 @@ struct core {
     std::unique_lock<std::mutex>& lock;
     std::thread::id thread{std::this_thread::get_id()};
     bool is_worker;
-    bool waits{};  // for this outbox, in `flush` or `close`
+    bool waits{};    // for messages, in `flush` or `close`
+    bool closing{};  // waits for calls to end, in `close`
     outside* next;
+  };
+
+  // The time that one of the outbox's functions takes: this lives on until its end, whatever a callback does.
+  class visit {
+   public:
+    explicit visit(core& c) noexcept : owner{c}, lock{c.guard} { ++c.holders; }
+    visit(const visit&) = delete;
+    visit& operator=(const visit&) = delete;
+    ~visit() { owner.leave(lock); }
+
+    core& owner;
+    std::unique_lock<std::mutex> lock;
   };
 
   std::mutex guard{};
@@ -5185,8 +5209,9 @@ struct core {
   remaining left() const noexcept { return {queue.stats().queued, queue.stats().in_flight}; }
   bool is_here(const outside* o) const noexcept { return o->thread == std::this_thread::get_id(); }
   bool within() const noexcept;
-  void mark(bool waits) noexcept;
+  void mark(bool outside::*what, bool yes) noexcept;
   bool others_work() const noexcept;
+  bool others_run(bool inner) const noexcept;
   bool has_free_worker() const noexcept;
   void drain(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds timeout) noexcept;
   remaining finish(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds timeout) noexcept;
@@ -5283,14 +5308,18 @@ inline void core::rest(std::unique_lock<std::mutex>& lock, std::condition_variab
                        std::chrono::steady_clock::time_point until) noexcept {
   using std::chrono::milliseconds;
   const std::chrono::steady_clock::time_point t = now().steady;
-  milliseconds longest{1};
+  const milliseconds shortest{1};
+  milliseconds longest = shortest;
   if (until > t + longest_wait) longest = longest_wait;
-  else if (until > t + longest) longest = std::chrono::ceil<milliseconds>(until - t);
-  const auto wait = [&] {
-    if (options.wait) options.wait(changed, lock, longest);
-    else changed.wait_for(lock, longest);
+  else if (until > t + shortest) longest = std::chrono::ceil<milliseconds>(until - t);
+  const auto real = [&] { changed.wait_for(lock, longest); };
+  const auto failed = [&](const char*) {
+    if (!lock.owns_lock()) lock.lock();
+    longest = shortest;  // it may have missed a notification
+    real();
   };
-  guarded(wait, [](const char*) {});
+  if (!options.wait) return real();
+  guarded([&] { options.wait(changed, lock, longest); }, failed);
 }
 
 // A worker's life.
@@ -5306,12 +5335,12 @@ inline bool core::step(std::unique_lock<std::mutex>& lock, transport& how) noexc
   delivery d = queue.next(now());
   const bool is_due = static_cast<bool>(d);
   if (is_due) {
-    if (queue.due() <= now().steady) work.notify_one();  // and so on: each wakes the next
+    if (queue.due() != (std::chrono::steady_clock::time_point::max)()) work.notify_one();  // to take, or to watch time
     const result<response> answer = call(lock, d, how);
     if (orphaned) return false;
     queue.report(std::move(d), answer, now());
-    idle.notify_all();
   }
+  idle.notify_all();  // also of what has expired
   tell(lock, true);
   return is_due;
 }
@@ -5343,37 +5372,45 @@ inline bool core::within() const noexcept {
   return false;
 }
 
-// Says whether the calls of this thread wait for this outbox: nobody need wait for them then.
-inline void core::mark(bool waits) noexcept {
+// Says what the calls of this thread wait for.
+inline void core::mark(bool outside::*what, bool yes) noexcept {
   for (outside* o = calls; o != nullptr; o = o->next)
-    if (is_here(o)) o->waits = waits;
+    if (is_here(o)) o->*what = yes;
   idle.notify_all();
 }
 
+// May a call of another thread lead to an answer?
 inline bool core::others_work() const noexcept {
   for (const outside* o = calls; o != nullptr; o = o->next)
     if (!is_here(o) && !o->waits) return true;
   return false;
 }
 
-// Is there a worker that does not wait itself?
+// Must `close` wait? Callbacks that close at the same time do not wait for each other.
+inline bool core::others_run(bool inner) const noexcept {
+  for (const outside* o = calls; o != nullptr; o = o->next)
+    if (!is_here(o) && !(inner && o->closing)) return true;
+  return false;
+}
+
+// Is there one who delivers and does not wait itself?
 inline bool core::has_free_worker() const noexcept {
   std::size_t waiting = 0;
   for (const outside* o = calls; o != nullptr; o = o->next) waiting += o->is_worker && o->waits;
-  return waiting < threads.size();
+  return waiting < threads.size() + pumping;
 }
 
 // Waits until nothing is left, or as long as that helps. Without workers, the caller does their work.
 inline void core::drain(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds timeout) noexcept {
   const std::chrono::steady_clock::time_point deadline = now().steady + timeout;
   const bool inner = within();
-  mark(true);
+  mark(&outside::waits, true);
   while (!stopping && now().steady < deadline) {
     const remaining r = left();
-    if (r || (inner && r.queued == 0 && !others_work())) break;
-    if (has_free_worker() || pumping) {
+    if (r || (inner && !others_work() && queue.next_call() == no_time)) break;
+    if (has_free_worker()) {
       rest(lock, idle, deadline);
-    } else if (!threads.empty() || inner || transports.empty()) {
+    } else if (!threads.empty() || pumping || inner || transports.empty()) {
       break;
     } else {
       pumping = true;
@@ -5384,7 +5421,7 @@ inline void core::drain(std::unique_lock<std::mutex>& lock, std::chrono::millise
       idle.notify_all();
     }
   }
-  mark(false);
+  mark(&outside::waits, false);
 }
 
 inline remaining core::finish(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds timeout) noexcept {
@@ -5392,9 +5429,10 @@ inline remaining core::finish(std::unique_lock<std::mutex>& lock, std::chrono::m
   drain(lock, timeout);
   stopping = true;
   work.notify_all();
-  mark(true);
-  while (others_work()) rest(lock, idle, (std::chrono::steady_clock::time_point::max)());
-  mark(false);
+  const bool inner = within();
+  mark(&outside::closing, true);
+  while (others_run(inner)) rest(lock, idle, (std::chrono::steady_clock::time_point::max)());
+  mark(&outside::closing, false);
   return left();
 }
 
@@ -5410,7 +5448,7 @@ inline outbox::~outbox() {
   if (core_ == nullptr || core_->forked()) return;  // after a fork there is no thread, and perhaps a locked lock
   detail::core& c = *core_;
   std::unique_lock<std::mutex> lock{c.guard};
-  c.finish(lock, c.options.close_timeout);
+  c.finish(lock, detail::saturated(c.options.close_timeout));
   c.queue.abandon();
   c.tell(lock, false);
   c.orphaned = true;
@@ -5433,10 +5471,10 @@ inline result<void> outbox::post(const message& m) noexcept {
     if (c.setup.code != errc{}) return c.setup;
     result<void> good = c.client.check(m);
     if (!good) return good;
-    std::unique_lock<std::mutex> lock{c.guard};
+    detail::core::visit here{c};
     result<void> accepted = c.queue.post(m, c.now());
     c.work.notify_one();
-    c.tell(lock, false);
+    c.tell(here.lock, false);
     return accepted;
   };
   return detail::guarded(work, detail::out_of_memory);
@@ -5444,15 +5482,15 @@ inline result<void> outbox::post(const message& m) noexcept {
 
 inline remaining outbox::flush_for(std::chrono::milliseconds timeout) noexcept {
   if (core_ == nullptr || core_->forked()) return {};
-  std::unique_lock<std::mutex> lock{core_->guard};
-  core_->drain(lock, timeout);
-  return core_->left();
+  detail::core::visit here{*core_};
+  here.owner.drain(here.lock, timeout);
+  return here.owner.left();
 }
 
 inline remaining outbox::close_for(std::chrono::milliseconds timeout) noexcept {
   if (core_ == nullptr || core_->forked()) return {};
-  std::unique_lock<std::mutex> lock{core_->guard};
-  return core_->finish(lock, timeout);
+  detail::core::visit here{*core_};
+  return here.owner.finish(here.lock, timeout);
 }
 
 inline delivery_stats outbox::stats() const noexcept {
