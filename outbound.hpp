@@ -4231,7 +4231,7 @@ inline bool read_http_date(std::string_view s, std::int64_t unix_now, std::int64
   date_reader r{s};
   civil_time t;
   const std::size_t comma = s.find(',');
-  r.weekday(comma == npos ? 3 : comma);
+  r.weekday(comma == npos || comma == 3 ? 3 : npos);
   if (comma == npos) {  // Sun Nov  6 08:49:37 1994
     r.skip(" ");
     t.month = r.month();
