@@ -1252,8 +1252,8 @@ class delivery {
   unsigned attempt{};      ///< 1 is the first
 
   delivery() noexcept = default;
-  delivery(delivery&&) noexcept = default;
-  delivery& operator=(delivery&&) noexcept = default;
+  delivery(delivery&& other) noexcept { *this = std::move(other); }
+  delivery& operator=(delivery&& other) noexcept;
   ~delivery() = default;
   /// False: nothing is due.
   explicit operator bool() const noexcept { return attempt != 0; }
@@ -4554,6 +4554,17 @@ struct unposted {
 }  // namespace detail
 
 // --- accepting
+
+// What was moved from is no request any more: a ticket is there once.
+inline delivery& delivery::operator=(delivery&& other) noexcept {
+  path = std::move(other.path);
+  body = std::move(other.body);
+  guid = std::move(other.guid);
+  user_key = std::move(other.user_key);
+  attempt = std::exchange(other.attempt, 0);
+  ticket_ = std::exchange(other.ticket_, nullptr);
+  return *this;
+}
 
 inline delivery_queue::delivery_queue(queue_options o) noexcept : options_{std::move(o)} {
   random_ = detail::mixed(options_.seed.high ^ detail::golden, options_.seed.low ^ detail::silver);

@@ -1334,6 +1334,26 @@ TEST_CASE("a delivery that is reported twice, or none at all") {
   CHECK(r.queue.stats().queued == 1);
 }
 
+TEST_CASE("a delivery that was moved from kept its ticket, and could be reported a second time") {
+  rig r;
+  r.post(user{1}.track("e"));
+  r.post(user{2}.track("f"));
+  delivery a = r.take();
+  delivery b = std::move(a);
+  CHECK(!a);
+  CHECK(b);
+  r.answer(std::move(a), 400);
+  CHECK(r.queue.stats().in_flight == 1);
+  delivery c;
+  c = std::move(b);
+  CHECK(!b);
+  r.answer(std::move(c), 200);
+  r.answer(std::move(b), 200);
+  CHECK(r.queue.stats().delivered == 1);
+  CHECK(r.queue.stats().queued == 1);
+  CHECK(r.queue.stats().failed == 0);
+}
+
 TEST_CASE("a delivery that is thrown away stays in flight, and harms nobody else") {
   rig r;
   r.post(user{1}.track("e"));
