@@ -4523,6 +4523,18 @@ inline std::string batch_record_body(const queued* first) {
   return ids + ']';
 }
 
+// Among messages by rising id; null: there is none of that id.
+inline queued* find_by_id(const std::vector<queued*>& by_id, std::uint64_t id) noexcept {
+  std::size_t from = 0;
+  for (std::size_t n = by_id.size(); n > 0;) {
+    const std::size_t half = n / 2;
+    const bool is_behind = by_id[from + half]->id < id;
+    if (is_behind) from += half + 1;
+    n = is_behind ? n - half - 1 : half;
+  }
+  return from != by_id.size() && by_id[from]->id == id ? by_id[from] : nullptr;
+}
+
 inline std::size_t count_members(const queued* first) noexcept {
   std::size_t n = 0;
   for (; first != nullptr; first = first->batch) ++n;
@@ -4742,14 +4754,12 @@ inline void delivery_queue::restore_batch(const record& r, const std::vector<det
   detail::queued* first = nullptr;
   detail::queued* last = nullptr;
   bool whole = true;
-  std::size_t at = 0;
   for (std::string_view rest = r.body; whole && rest.size() > 1;) {
     rest.remove_prefix(1);  // [ or ,
     std::uint64_t id = 0;
     for (; !rest.empty() && rest[0] >= '0' && rest[0] <= '9'; rest.remove_prefix(1))
       id = id * 10 + static_cast<unsigned>(rest[0] - '0');
-    while (at != by_id.size() && by_id[at]->id < id) ++at;
-    detail::queued* const q = at != by_id.size() && by_id[at]->id == id ? by_id[at] : nullptr;
+    detail::queued* const q = detail::find_by_id(by_id, id);
     whole = q != nullptr && (first == nullptr ? q->where == detail::queued::state::ready : may_join(*first, *last, *q));
     if (!whole) break;
     if (first == nullptr) first = q;
