@@ -4745,6 +4745,7 @@ inline result<void> delivery_queue::restore() {
   }
   for (const record& r : *all)
     if (detail::is_batch_record(r)) restore_batch(r, by_id);
+  for (detail::queued* q : by_id) q->alone = true;  // it may have been sent so: another body needs another GUID
   forget();
   return {};
 }

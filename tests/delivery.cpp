@@ -1172,6 +1172,25 @@ TEST_CASE("a batch whose members are not by rising id fell apart at a restart, a
   CHECK(d.body == body);
 }
 
+TEST_CASE("what may have been tried before a restart joined a batch, and its GUID got other bytes", "[F47]") {
+  // A server that knows GUIDs again would have answered 200 to the batch, having processed its first message only.
+  memory_store kept;
+  std::string guid;
+  {
+    rig r{batching(100, &kept)};
+    r.post(user{"a"}.track("1"));
+    guid = r.take().guid;  // alone; then the program is killed
+  }
+  rig r{batching(100, &kept)};
+  r.post(user{"b"}.track("1"));
+  r.post(user{"c"}.track("1"));
+  delivery d = r.take();
+  CHECK(d.guid == guid);
+  CHECK(d.path == "/v2/track");
+  CHECK(d.body == body_of("a", "1"));
+  CHECK(r.take().body == "[" + body_of("b", "1") + "," + body_of("c", "1") + "]");
+}
+
 TEST_CASE("a batch of which a member is gone was answered: the others go by themselves") {
   memory_store kept;
   {
