@@ -4657,6 +4657,7 @@ inline void delivery_queue::fill(detail::queued& q, std::string_view path, std::
     lanes_.back().path = path;
     lanes_.back().batches = path == detail::api::identify_path || path == detail::api::track_path;
     lanes_.back().since = now_;
+    lanes_.back().running = !setup_is_wrong_;
   }
   detail::link* at = &q.own;
   detail::each_key(user_key, [&](std::string_view key) {

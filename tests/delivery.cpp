@@ -637,6 +637,22 @@ TEST_CASE("a wrong path holds its messages only") {
   }
 }
 
+TEST_CASE("a message posted while the queue was held, the first of its path, aged all the same") {
+  queue_options o;
+  o.retry.max_age = 10s;
+  o.retry.first_delay = o.retry.max_delay = 1h;
+  o.seed = {1, 1};
+  rig r{o};
+  r.post(user{1}.track("a"));
+  r.answer(r.next(), 401);
+  REQUIRE(r.wait() > 1min);  // by this seed
+  r.post(user{2}.identify());
+  r.now += 30s;
+  CHECK(!r.next());
+  CHECK(r.queue.stats().failed == 0);
+  CHECK(drain(r).size() == 2);
+}
+
 TEST_CASE("a path that is held ends a hold of the whole queue: the server answered") {
   rig r;
   for (int i = 0; i < 5; ++i) r.post(user{i}.track("e"));
