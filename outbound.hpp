@@ -1357,6 +1357,7 @@ class delivery_queue {
   void observe(instant now) noexcept;
   result<void> accept(const message& m);
   bool is_full(std::size_t body) const noexcept;
+  bool can_make_room(std::size_t body) const noexcept;
   outbound::error full() const;
   void fill(detail::queued& q, std::string_view path, std::string_view body, std::string_view user_key);
   void enqueue(detail::queued* q) noexcept;
@@ -4614,9 +4615,7 @@ inline result<void> delivery_queue::accept(const message& m) {
   if (closed_) return outbound::error{errc::closed, 0, detail::describe(errc::closed), {}};
   if (!m.valid()) return detail::invalid_message(m.problems());
   const std::string_view body = m.body();
-  const bool can_drop = options_.when_full == overflow::drop_oldest && body.size() <= options_.max_bytes &&
-                        stats_.in_flight < options_.max_messages;
-  if (is_full(body.size()) && !can_drop) return full();
+  if (is_full(body.size()) && !can_make_room(body.size())) return full();
   detail::unposted made{lines_, new detail::queued};
   fill(*made.q, m.path(), body, m.user_key());
   made.q->id = next_id_;
@@ -4634,6 +4633,22 @@ inline result<void> delivery_queue::accept(const message& m) {
 
 inline bool delivery_queue::is_full(std::size_t body) const noexcept {
   return stats_.queued + stats_.in_flight >= options_.max_messages || stats_.bytes + body > options_.max_bytes;
+}
+
+// Would it fit if what may be dropped were dropped? Looks no further than until it would.
+inline bool delivery_queue::can_make_room(std::size_t body) const noexcept {
+  if (options_.when_full != overflow::drop_oldest || body > options_.max_bytes) return false;
+  std::uint64_t count = stats_.queued + stats_.in_flight;
+  std::uint64_t bytes = stats_.bytes;
+  const auto fits = [&] { return count < options_.max_messages && bytes + body <= options_.max_bytes; };
+  for (const detail::lane& l : lanes_) {
+    for (const detail::queued* q = l.oldest; q != nullptr && !fits(); q = q->after) {
+      if (q->is_fixed()) continue;
+      --count;
+      bytes -= q->body.size();
+    }
+  }
+  return fits();
 }
 
 inline outbound::error delivery_queue::full() const {

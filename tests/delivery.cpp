@@ -761,6 +761,34 @@ TEST_CASE("F51: drop_oldest by bytes makes as much room as is needed", "[F51]") 
   CHECK(r.queue.stats().dropped == s.dropped);  // what never fits drops nothing
 }
 
+TEST_CASE("F51: drop_oldest dropped all and went beyond the bound, where what is in flight left too little room",
+          "[F51]") {
+  queue_options o;
+  o.max_bytes = 1000;
+  o.when_full = outbound::overflow::drop_oldest;
+  rig r{o};
+  r.post(user{1}.track(std::string(800, 'x')));
+  delivery d = r.take();
+  r.post(user{2}.track("e"));
+  CHECK(r.try_post(user{3}.track(std::string(300, 'x'))).error().code == errc::queue_full);
+  CHECK(r.queue.stats().dropped == 0);
+  CHECK(r.queue.stats().bytes <= 1000);
+  CHECK(r.queue.stats().queued == 1);
+}
+
+TEST_CASE("F51: drop_oldest went beyond the bound, where batches wait to be sent again", "[F51]") {
+  queue_options o = batching(10);
+  o.max_messages = 4;
+  o.when_full = outbound::overflow::drop_oldest;
+  rig r{o};
+  for (int i = 0; i < 4; ++i) r.post(user{i}.track("e"));
+  r.answer(r.take(), 503);  // the batch stays as it is
+  CHECK(r.try_post(user{9}.track("e")).error().code == errc::queue_full);
+  CHECK(r.queue.stats().queued == 4);
+  r.answer(r.take(), 200);
+  r.post(user{9}.track("e"));
+}
+
 TEST_CASE("F51: 1e5 events behind a blocked transport stay within the bound", "[F51]") {
   queue_options o;
   o.max_messages = 100;
