@@ -4488,6 +4488,11 @@ inline bool is_transient(errc code) noexcept {
          code == errc::out_of_memory;
 }
 
+// What is wrong is the set-up, not the message.
+inline bool is_setup(errc code) noexcept {
+  return code == errc::unauthorized || code == errc::misdirected || code == errc::invalid_options;
+}
+
 inline bool may_be_processed(const outbound::error& e) noexcept {
   return e.code == errc::no_response || e.status == 502 || e.status == 504;
 }
@@ -4944,7 +4949,7 @@ inline void delivery_queue::judge(detail::queued* first, const outbound::error& 
   detail::lane& l = lanes_[first->lane];
   const bool is_batch = first->batch != nullptr;
   if (detail::is_transient(cause.code)) return judge_transient(first, cause);
-  if (cause.code == errc::unauthorized || cause.code == errc::misdirected) return judge_setup(first, cause);
+  if (detail::is_setup(cause.code)) return judge_setup(first, cause);
   reopen(l.hold);
   reopen(hold_);
   if (cause.code == errc{}) return settle_all(first, event::kind::delivered, loss::none, cause);

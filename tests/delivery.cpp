@@ -403,6 +403,29 @@ TEST_CASE("F47: every attempt has the same bytes and GUID", "[F47]") {
   }
 }
 
+TEST_CASE("an error that says the options are wrong lost the message", "[F50]") {
+  // client::prepare gives it back if the key or the URL cannot be used: the set-up is wrong, not the message. With a
+  // store, a program started once with an empty key would have lost all that it had kept.
+  memory_store kept;
+  queue_options o;
+  o.store = &kept;
+  rig r{o};
+  r.post(user{1}.track("e"));
+  const outbound::client without_key{"", outbound::no_transport};
+  for (int i = 0; i < 20; ++i) {
+    delivery d = r.take();
+    const result<outbound::request> prepared = without_key.prepare(d);
+    REQUIRE(prepared.error().code == errc::invalid_options);
+    r.answer(std::move(d), prepared.error());
+  }
+  CHECK(r.queue.stats().failed == 0);
+  CHECK(r.queue.stats().queued == 1);
+  CHECK(kept.records.size() == 1);
+  CHECK(r.count(event::kind::held) == 1);
+  r.now += 48h;
+  CHECK(drain(r).size() == 1);
+}
+
 // --- storms and outages
 
 TEST_CASE("F48: a dead server is not stormed", "[F48]") {
