@@ -4992,6 +4992,8 @@ inline void delivery_queue::judge_setup(detail::queued* first, const outbound::e
 }
 
 inline void delivery_queue::hold(detail::gate& g, detail::queued* first, const outbound::error& cause) noexcept {
+  const bool is_probe = (&g == &hold_ ? calls_ : lanes_[first->lane].calls) == 0;
+  if (g.held && !is_probe) return;  // it was on its way already
   g.probe_at = now_ + jitter(g.failures++);
   if (&g == &hold_) window_ = 1;
   if (std::exchange(g.held, true)) return;

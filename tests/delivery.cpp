@@ -540,6 +540,25 @@ TEST_CASE("four failures and a good answer, again and again, hold nothing") {
   CHECK(r.count(event::kind::held) == 0);
 }
 
+TEST_CASE("the calls that were on their way when an outage began counted as probes that failed") {
+  // Sixteen at once fail together: that is one outage, not twelve probes, and the next try is due within a second.
+  for (const int s : {503, 401}) {
+    milliseconds longest{0};
+    for (std::uint64_t seed = 0; seed < 50; ++seed) {
+      queue_options o;
+      o.seed = {seed, 1};
+      rig r{o};
+      for (int i = 0; i < 20; ++i) r.post(user{i}.track("e"));
+      std::vector<delivery> calls;
+      for (int i = 0; i < 16; ++i) calls.push_back(r.next());
+      for (delivery& d : calls) r.answer(std::move(d), s);
+      CHECK(r.count(event::kind::held) == 1);
+      longest = (std::max)(longest, r.wait());
+    }
+    CHECK(longest <= 1s);
+  }
+}
+
 TEST_CASE("an outage of an hour under load loses nothing, and the first good answer starts no storm") {
   for (const int s : {503, 0, 401}) {
     CAPTURE(s);
