@@ -4967,7 +4967,7 @@ inline void delivery_queue::judge(detail::queued* first, const outbound::error& 
 
 // The answers that end only with the message's age. After some in a row the whole queue waits, and one message probes.
 inline void delivery_queue::judge_transient(detail::queued* first, const outbound::error& cause) noexcept {
-  if (++failures_in_a_row_ >= detail::outage) hold(hold_, first, cause);
+  if (++failures_in_a_row_ >= detail::outage || hold_.held) hold(hold_, first, cause);
   const bool is_track = detail::begins_with(lanes_[first->lane].path, detail::api::track_path);
   if (is_track && !options_.retry.retry_ambiguous && detail::may_be_processed(cause))
     return settle_all(first, event::kind::failed, loss::ambiguous, cause);

@@ -559,6 +559,18 @@ TEST_CASE("the calls that were on their way when an outage began counted as prob
   }
 }
 
+TEST_CASE("the queue is held, and a probe that met an outage was tried again at once") {
+  rig r;
+  for (int i = 0; i < 20; ++i) r.post(user{i}.track("e"));
+  for (int i = 0; i < 9; ++i) r.answer(r.take(), 401);
+  milliseconds waited{0};
+  for (int i = 0; i < 4; ++i) {
+    r.answer(r.take(), 503);
+    waited += r.wait();
+  }
+  CHECK(waited > 1s);  // four draws of 0 to 60 s
+}
+
 TEST_CASE("an outage of an hour under load loses nothing, and the first good answer starts no storm") {
   for (const int s : {503, 0, 401}) {
     CAPTURE(s);
