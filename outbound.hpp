@@ -5150,7 +5150,9 @@ inline std::chrono::steady_clock::time_point delivery_queue::due() const noexcep
     while (q != nullptr && q->is_fixed()) q = q->after;
     if (q != nullptr && now_ + most - age(*q) < first) first = now_ + most - age(*q);
   }
-  if (first == never) return (std::chrono::steady_clock::time_point::max)();
+  constexpr std::chrono::steady_clock::time_point end = (std::chrono::steady_clock::time_point::max)();
+  const auto last = std::chrono::duration_cast<std::chrono::milliseconds>(end.time_since_epoch()).count();
+  if (first == never || origin_ + first > last) return end;
   return std::chrono::steady_clock::time_point{std::chrono::milliseconds{origin_ + first}};
 }
 

@@ -265,6 +265,18 @@ TEST_CASE("F44: durations at their ends", "[F44]") {
     }
 }
 
+TEST_CASE("F44: the end of time itself", "[F44]") {
+  // A program that simulates time may well go to `due()`, whatever that is.
+  rig r;
+  const outbound::instant end{never, (std::chrono::system_clock::time_point::max)()};
+  REQUIRE(r.queue.post(user{1}.track("e"), end));
+  delivery d = r.queue.next(end);
+  REQUIRE(d);
+  r.queue.report(std::move(d), status(503), end);
+  CHECK(r.queue.due() > std::chrono::steady_clock::time_point{});
+  CHECK(adds_up(r.queue.stats()));
+}
+
 TEST_CASE("F43: a clock that goes back stops the queue's, no more", "[F43]") {
   queue_options o;
   o.retry.first_delay = 10s;
