@@ -4825,7 +4825,8 @@ inline delivery delivery_queue::take() {
   ++stats_.attempts;
   ++calls_;
   ++from->calls;
-  d.attempt = ++first->attempts;
+  for (detail::queued* q = first; q != nullptr; q = q->batch) ++q->attempts;
+  d.attempt = first->attempts;
   d.ticket_ = first;
   return d;
 }

@@ -1072,6 +1072,16 @@ TEST_CASE("a batch is never larger than 4 MiB") {
   }
 }
 
+TEST_CASE("every member of a batch counts its attempts, not only the first") {
+  rig r{batching(100)};
+  for (const char* u : {"a", "b", "c"}) r.post(user{u}.track("1"));
+  r.answer(r.take(), 503);
+  r.answer(r.take(), 200);
+  REQUIRE(r.count(event::kind::delivered) == 3);
+  for (const event& e : r.events)
+    if (e.what == event::kind::delivered) CHECK(e.attempts == 2);
+}
+
 TEST_CASE("a batch that is refused is sent one by one: only the guilty fails") {
   for (const int s : refusals) {
     rig r{batching(100)};
