@@ -4630,9 +4630,10 @@ inline result<void> delivery_queue::accept(const message& m) {
     if (!kept) return kept;
   }
   ++next_id_;
-  while (is_full(body.size()) && drop_oldest(loss::overflow)) {
+  enqueue(std::exchange(made.q, nullptr));  // first: a line that is left without a message goes
+  while ((stats_.queued + stats_.in_flight > options_.max_messages || stats_.bytes > options_.max_bytes) &&
+         drop_oldest(loss::overflow)) {
   }
-  enqueue(std::exchange(made.q, nullptr));
   return {};
 }
 

@@ -855,6 +855,17 @@ TEST_CASE("F51: drop_oldest went beyond the bound, where batches wait to be sent
   r.post(user{9}.track("e"));
 }
 
+TEST_CASE("F51: drop_oldest freed the line of the user who posts", "[F51]") {
+  // The message that goes is the only one of the user whose next one comes.
+  queue_options o;
+  o.max_messages = 1;
+  o.when_full = outbound::overflow::drop_oldest;
+  rig r{o};
+  for (const char* e : {"1", "2", "3"}) r.post(user{"a"}.track(e));
+  CHECK(r.queue.stats().lost(loss::overflow) == 2);
+  CHECK(drain(r) == std::vector<std::string>{body_of("a", "3")});
+}
+
 TEST_CASE("F51: 1e5 events behind a blocked transport stay within the bound", "[F51]") {
   queue_options o;
   o.max_messages = 100;
