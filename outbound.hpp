@@ -1254,8 +1254,8 @@ class delivery {
   unsigned attempt{};      ///< 1 is the first
 
   delivery() noexcept = default;
-  delivery(delivery&&) noexcept = default;
-  delivery& operator=(delivery&&) noexcept = default;
+  delivery(delivery&& other) noexcept { *this = std::move(other); }
+  delivery& operator=(delivery&& other) noexcept;
   ~delivery() = default;
   /// False: nothing is due.
   explicit operator bool() const noexcept { return attempt != 0; }
@@ -1359,6 +1359,7 @@ class delivery_queue {
   void observe(instant now) noexcept;
   result<void> accept(const message& m);
   bool is_full(std::size_t body) const noexcept;
+  bool can_make_room(std::size_t body) const noexcept;
   outbound::error full() const;
   void fill(detail::queued& q, std::string_view path, std::string_view body, std::string_view user_key);
   void enqueue(detail::queued* q) noexcept;
@@ -4238,7 +4239,7 @@ inline bool read_http_date(std::string_view s, std::int64_t unix_now, std::int64
   date_reader r{s};
   civil_time t;
   const std::size_t comma = s.find(',');
-  r.weekday(comma == npos ? 3 : comma);
+  r.weekday(comma == npos || comma == 3 ? 3 : npos);
   if (comma == npos) {  // Sun Nov  6 08:49:37 1994
     r.skip(" ");
     t.month = r.month();
@@ -4494,6 +4495,11 @@ inline bool is_transient(errc code) noexcept {
          code == errc::out_of_memory;
 }
 
+// What is wrong is the set-up, not the message.
+inline bool is_setup(errc code) noexcept {
+  return code == errc::unauthorized || code == errc::misdirected || code == errc::invalid_options;
+}
+
 inline bool may_be_processed(const outbound::error& e) noexcept {
   return e.code == errc::no_response || e.status == 502 || e.status == 504;
 }
@@ -4530,6 +4536,18 @@ inline std::string batch_record_body(const queued* first) {
   return ids + ']';
 }
 
+// Among messages by rising id; null: there is none of that id.
+inline queued* find_by_id(const std::vector<queued*>& by_id, std::uint64_t id) noexcept {
+  std::size_t from = 0;
+  for (std::size_t n = by_id.size(); n > 0;) {
+    const std::size_t half = n / 2;
+    const bool is_behind = by_id[from + half]->id < id;
+    if (is_behind) from += half + 1;
+    n = is_behind ? n - half - 1 : half;
+  }
+  return from != by_id.size() && by_id[from]->id == id ? by_id[from] : nullptr;
+}
+
 inline std::size_t count_members(const queued* first) noexcept {
   std::size_t n = 0;
   for (; first != nullptr; first = first->batch) ++n;
@@ -4563,6 +4581,17 @@ struct unposted {
 }  // namespace detail
 
 // --- accepting
+
+// What was moved from is no request any more: a ticket is there once.
+inline delivery& delivery::operator=(delivery&& other) noexcept {
+  path = std::move(other.path);
+  body = std::move(other.body);
+  guid = std::move(other.guid);
+  user_key = std::move(other.user_key);
+  attempt = std::exchange(other.attempt, 0);
+  ticket_ = std::exchange(other.ticket_, nullptr);
+  return *this;
+}
 
 inline delivery_queue::delivery_queue(queue_options o) noexcept : options_{std::move(o)} {
   random_ = detail::mixed(options_.seed.high ^ detail::golden, options_.seed.low ^ detail::silver);
@@ -4600,9 +4629,7 @@ inline result<void> delivery_queue::accept(const message& m) {
   if (closed_) return outbound::error{errc::closed, 0, detail::describe(errc::closed), {}};
   if (!m.valid()) return detail::invalid_message(m.problems());
   const std::string_view body = m.body();
-  const bool can_drop = options_.when_full == overflow::drop_oldest && body.size() <= options_.max_bytes &&
-                        stats_.in_flight < options_.max_messages;
-  if (is_full(body.size()) && !can_drop) return full();
+  if (is_full(body.size()) && !can_make_room(body.size())) return full();
   detail::unposted made{lines_};
   fill(*made.q, m.path(), body, m.user_key());
   made.q->id = next_id_;
@@ -4612,14 +4639,31 @@ inline result<void> delivery_queue::accept(const message& m) {
     if (!kept) return kept;
   }
   ++next_id_;
-  while (is_full(body.size()) && drop_oldest(loss::overflow)) {
+  enqueue(std::exchange(made.q, nullptr));  // first: a line that is left without a message goes
+  while ((stats_.queued + stats_.in_flight > options_.max_messages || stats_.bytes > options_.max_bytes) &&
+         drop_oldest(loss::overflow)) {
   }
-  enqueue(std::exchange(made.q, nullptr));
   return {};
 }
 
 inline bool delivery_queue::is_full(std::size_t body) const noexcept {
   return stats_.queued + stats_.in_flight >= options_.max_messages || stats_.bytes + body > options_.max_bytes;
+}
+
+// Would it fit if what may be dropped were dropped? Looks no further than until it would.
+inline bool delivery_queue::can_make_room(std::size_t body) const noexcept {
+  if (options_.when_full != overflow::drop_oldest || body > options_.max_bytes) return false;
+  std::uint64_t count = stats_.queued + stats_.in_flight;
+  std::uint64_t bytes = stats_.bytes;
+  const auto fits = [&] { return count < options_.max_messages && bytes + body <= options_.max_bytes; };
+  for (const detail::lane& l : lanes_) {
+    for (const detail::queued* q = l.oldest; q != nullptr && !fits(); q = q->after) {
+      if (q->is_fixed()) continue;
+      --count;
+      bytes -= q->body.size();
+    }
+  }
+  return fits();
 }
 
 inline outbound::error delivery_queue::full() const {
@@ -4733,6 +4777,7 @@ inline result<void> delivery_queue::restore() {
   }
   for (const record& r : *all)
     if (detail::is_batch_record(r)) restore_batch(r, by_id);
+  for (detail::queued* q : by_id) q->alone = true;  // it may have been sent so: another body needs another GUID
   forget();
   return {};
 }
@@ -4742,14 +4787,12 @@ inline void delivery_queue::restore_batch(const record& r, const std::vector<det
   detail::queued* first = nullptr;
   detail::queued* last = nullptr;
   bool whole = true;
-  std::size_t at = 0;
   for (std::string_view rest = r.body; whole && rest.size() > 1;) {
     rest.remove_prefix(1);  // [ or ,
     std::uint64_t id = 0;
     for (; !rest.empty() && rest[0] >= '0' && rest[0] <= '9'; rest.remove_prefix(1))
       id = id * 10 + static_cast<unsigned>(rest[0] - '0');
-    while (at != by_id.size() && by_id[at]->id < id) ++at;
-    detail::queued* const q = at != by_id.size() && by_id[at]->id == id ? by_id[at] : nullptr;
+    detail::queued* const q = detail::find_by_id(by_id, id);
     whole = q != nullptr && (first == nullptr ? q->where == detail::queued::state::ready : may_join(*first, *last, *q));
     if (!whole) break;
     if (first == nullptr) first = q;
@@ -4918,7 +4961,7 @@ inline void delivery_queue::judge(detail::queued* first, const outbound::error& 
   detail::lane& l = lanes_[first->lane];
   const bool is_batch = first->batch != nullptr;
   if (detail::is_transient(cause.code)) return judge_transient(first, cause);
-  if (cause.code == errc::unauthorized || cause.code == errc::misdirected) return judge_setup(first, cause);
+  if (detail::is_setup(cause.code)) return judge_setup(first, cause);
   welcome(l);
   if (cause.code == errc{}) return settle_all(first, event::kind::delivered, loss::none, cause);
   if (cause.code == errc::malformed_json) {
@@ -4965,7 +5008,8 @@ inline void delivery_queue::judge_setup(detail::queued* first, const outbound::e
 }
 
 inline void delivery_queue::hold(detail::gate& g, detail::queued* first, const outbound::error& cause) noexcept {
-  if (g.held && now_ < g.probe_at) return;  // the answer to a request from before
+  const bool is_probe = (&g == &hold_ ? calls_ : lanes_[first->lane].calls) == 0;
+  if (g.held && !is_probe) return;  // it was on its way already
   g.probe_at = now_ + jitter(g.failures++);
   if (&g == &hold_) window_ = 1;
   if (std::exchange(g.held, true)) return;
@@ -5133,7 +5177,9 @@ inline std::chrono::steady_clock::time_point delivery_queue::due() const noexcep
     while (q != nullptr && q->is_fixed()) q = q->after;
     if (q != nullptr && now_ + most - age(*q) < first) first = now_ + most - age(*q);
   }
-  if (first == detail::no_time) return (std::chrono::steady_clock::time_point::max)();
+  constexpr std::chrono::steady_clock::time_point end = (std::chrono::steady_clock::time_point::max)();
+  const auto last = std::chrono::duration_cast<std::chrono::milliseconds>(end.time_since_epoch()).count();
+  if (first == detail::no_time || origin_ + first > last) return end;
   return std::chrono::steady_clock::time_point{std::chrono::milliseconds{origin_ + first}};
 }
 
