@@ -439,6 +439,43 @@ class member {
 
 namespace detail {
 
+// A problem, and whether it is the key's that stands at the end of its pointer: that one stays when a value is
+// replaced.
+struct finding {
+  problem what;
+  bool of_key;
+  finding* next;
+};
+
+// A list, since it is a third of the code that a vector of them is, and nearly always empty.
+class finding_list {
+ public:
+  finding_list() noexcept = default;
+  finding_list(const finding_list& other);
+  finding_list(finding_list&& other) noexcept { swap(other); }
+  finding_list& operator=(finding_list other) noexcept {
+    swap(other);
+    return *this;
+  }
+  ~finding_list() {
+    if (first_ != nullptr) truncate(0);
+  }
+  void swap(finding_list& other) noexcept;
+
+  bool empty() const noexcept { return first_ == nullptr; }
+  std::size_t size() const noexcept { return size_; }
+  const finding* first() const noexcept { return first_; }
+  std::vector<problem> problems() const;
+  void add(defect what, std::string where, std::string why, bool of_key);
+  void truncate(std::size_t size) noexcept;
+  void forget(std::size_t from, std::size_t to, std::string_view place) noexcept;
+
+ private:
+  finding* first_{};
+  finding* last_{};
+  std::size_t size_{};
+};
+
 // The bytes of JSON text that is being written, and the problems met on the way. Growing keeps the old block until
 // `release`, so that what is written may be a view of what was written before.
 struct writer {
@@ -455,13 +492,7 @@ struct writer {
   const place* here{};
   unsigned depth{1};    // of the container that is being written; the outermost is 1
   unsigned deepest{1};  // that was reached
-  // A problem, and whether it is the key's that stands at the end of its pointer: that one stays when a value is
-  // replaced.
-  struct finding {
-    problem what;
-    bool of_key;
-  };
-  std::vector<finding> findings{};
+  finding_list findings{};
 
   writer() noexcept = default;
   writer(const writer& other);
@@ -480,10 +511,7 @@ struct writer {
   void append(std::string_view s);
   bool quote(std::string_view s);
   bool write_key(text key);
-  void write_text(text s);
   void report(defect what, std::initializer_list<std::string_view> why, bool of_key = false);
-  static void add(std::vector<finding>& all, finding&& f);
-  static std::vector<problem> problems(const std::vector<finding>& findings);
   static std::string where(const place* at);
   std::string where() const { return where(here); }
   bool owns(const void* p) const noexcept;  // is it in the text that is being written?
@@ -495,24 +523,24 @@ struct writer {
   static char* put_escape(char* out, unsigned c) noexcept;
 };
 
-// Which keys an object has, as their hashes in a table of free cells (0) and taken ones: the first are in `few`. What
-// was written without being noted here (`complete` is false) is read back from the text when it matters.
+// Which keys an object has, as hashes: the first `most_few` in a row, more in a table of free cells (0) and taken ones.
+// What was written without being noted here (`complete` is false) is read back from the text when it matters.
 struct key_set {
-  static constexpr std::size_t least = 32;
-  std::uint32_t few[least]{};
+  static constexpr std::size_t most_few = 16;
+  std::uint32_t few[most_few];  // as many as `count` says; to clear them all costs more than to build a small message
   std::vector<std::uint32_t> many{};
   std::size_t count{};
   bool complete{true};
 
-  key_set() noexcept = default;
+  key_set() noexcept {}
   key_set(const key_set&) noexcept : complete{false} {}  // most copies are never added to
-  key_set(key_set&&) noexcept = default;
+  key_set(key_set&& other) noexcept { swap(other); }
   key_set& operator=(key_set other) noexcept;
   ~key_set() = default;
+  void swap(key_set& other) noexcept;
 
   bool insert(std::uint32_t hash);
-  static bool place(std::uint32_t* cells, std::size_t size, std::uint32_t hash) noexcept;
-  void grow(std::size_t size);
+  bool insert_into_table(std::uint32_t hash);
   void clear() noexcept;
 };
 
@@ -531,7 +559,7 @@ class object {
   /// Complete JSON at any moment; valid until the object changes.
   std::string_view text() const noexcept;
   /// What was wrong with the values; `where` is relative to this object.
-  std::vector<problem> problems() const { return detail::writer::problems(own_findings()); }
+  std::vector<problem> problems() const { return own_findings().problems(); }
 
   // While to_outbound writes it straight into what surrounds it, an object shares that text: copies are made of its own
   // part.
@@ -553,7 +581,7 @@ class object {
   detail::writer& out() noexcept { return surrounding_ != nullptr ? *surrounding_ : own_; }
   const detail::writer& out() const noexcept { return surrounding_ != nullptr ? *surrounding_ : own_; }
   unsigned levels() const noexcept { return out().deepest - level_ + 1; }
-  std::vector<detail::writer::finding> own_findings() const;
+  detail::finding_list own_findings() const;
   detail::writer extract() const;
   void assign(const object& other);
   void insert(outbound::text key, const detail::erased& v);
@@ -581,7 +609,7 @@ class array {
   array&& add(const value& v) && OUTBOUND_LIFETIMEBOUND_ { return std::move(add(v)); }
 
   std::string_view text() const noexcept;
-  std::vector<problem> problems() const { return detail::writer::problems(out_.findings); }
+  std::vector<problem> problems() const { return out_.findings.problems(); }
 
  private:
   template <class T>
@@ -590,7 +618,7 @@ class array {
   friend detail::erased detail::erase_spliced(const T& v) noexcept;
   const detail::writer& out() const noexcept { return out_; }
   unsigned levels() const noexcept { return out_.deepest; }
-  std::vector<detail::writer::finding> own_findings() const { return out_.findings; }
+  const detail::finding_list& own_findings() const noexcept { return out_.findings; }
   void insert(const detail::erased& v);
 
   detail::writer out_{};
@@ -1607,7 +1635,7 @@ inline std::uint32_t join_surrogates(std::uint32_t high, std::uint32_t low) noex
   return 0x10000 + ((high & 0x3FF) << 10 | (low & 0x3FF));
 }
 
-inline std::string repaired(std::string_view s) {
+OUTBOUND_COLD_ inline std::string repaired(std::string_view s) {
   std::string out;
   out.reserve(s.size());
   const char* const end = s.data() + s.size();
@@ -1925,7 +1953,7 @@ inline writer::writer(const writer& other) : depth{other.depth}, deepest{other.d
 
 inline writer::~writer() { delete_blocks(begin); }
 
-inline void writer::swap(writer& other) noexcept {
+OUTBOUND_NOINLINE_ inline void writer::swap(writer& other) noexcept {
   std::swap(begin, other.begin);
   std::swap(cursor, other.cursor);
   std::swap(limit, other.limit);
@@ -2088,12 +2116,12 @@ OUTBOUND_NOINLINE_ inline bool writer::quote_special(std::string_view s) {
     for (const char* const stop = end - p > 8 ? p + 8 : end; p < stop;) {
       const unsigned c = byte_at(p);
       if (c >= 0x80) {
-        const std::size_t n = utf8_size(p, end);
+        std::size_t n = utf8_size(p, end);
         if (n == 0) {
           cursor = begin + start;
           return false;
         }
-        for (std::size_t i = 0; i < n; ++i) *out++ = *p++;
+        for (; n != 0; --n) *out++ = *p++;
       } else if (c >= 0x20 && c != '"' && c != '\\') {
         *out++ = *p++;
       } else {
@@ -2118,6 +2146,60 @@ inline char* writer::put_escape(char* out, unsigned c) noexcept {
 }
 
 // --- places and problems
+
+inline bool begins_with(std::string_view s, std::string_view start) noexcept {
+  return s.substr(0, start.size()) == start;
+}
+
+inline bool is_within(std::string_view where, std::string_view place) noexcept {
+  return begins_with(where, place) && (where.size() == place.size() || where[place.size()] == '/');
+}
+
+inline finding_list::finding_list(const finding_list& other) : finding_list{} {
+  for (const finding* f = other.first_; f != nullptr; f = f->next)
+    add(f->what.what, f->what.where, f->what.why, f->of_key);
+}
+
+OUTBOUND_NOINLINE_ inline void finding_list::swap(finding_list& other) noexcept {
+  std::swap(first_, other.first_);
+  std::swap(last_, other.last_);
+  std::swap(size_, other.size_);
+}
+
+inline std::vector<problem> finding_list::problems() const {
+  std::vector<problem> all;
+  for (const finding* f = first_; f != nullptr; f = f->next) all.push_back(f->what);
+  return all;
+}
+
+OUTBOUND_COLD_ inline void finding_list::add(defect what, std::string where, std::string why, bool of_key) {
+  finding* const added = new finding{{what, std::move(where), std::move(why)}, of_key, nullptr};
+  (first_ == nullptr ? first_ : last_->next) = added;
+  last_ = added;
+  ++size_;
+}
+
+// Forgets all but the first.
+OUTBOUND_COLD_ inline void finding_list::truncate(std::size_t size) noexcept { forget(size, size_, ""); }
+
+// Forgets those of [from, to) that are of the value at `place`; "" is any place.
+OUTBOUND_COLD_ inline void finding_list::forget(std::size_t from, std::size_t to, std::string_view place) noexcept {
+  finding** link = &first_;
+  finding* before = nullptr;
+  for (std::size_t i = 0; i < to; ++i) {
+    finding* const f = *link;
+    const bool stays = f->of_key && !place.empty() && f->what.where.size() == place.size();
+    if (i < from || stays || !is_within(f->what.where, place)) {
+      before = f;
+      link = &f->next;
+      continue;
+    }
+    *link = f->next;
+    if (last_ == f) last_ = before;
+    delete f;
+    --size_;
+  }
+}
 
 // Puts a place on the chain for as long as it lives.
 class at_place {
@@ -2156,47 +2238,22 @@ OUTBOUND_COLD_ inline std::string writer::where(const place* at) {
   return out;
 }
 
-OUTBOUND_COLD_ inline void writer::add(std::vector<finding>& all, finding&& f) { all.push_back(std::move(f)); }
-
 OUTBOUND_COLD_ inline void writer::report(defect what, std::initializer_list<std::string_view> why, bool of_key) {
-  add(findings, {{what, where(), join(why)}, of_key});
-}
-
-inline std::vector<problem> writer::problems(const std::vector<finding>& findings) {
-  std::vector<problem> all;
-  for (const finding& f : findings) all.push_back(f.what);
-  return all;
-}
-
-inline bool begins_with(std::string_view s, std::string_view start) noexcept {
-  return s.substr(0, start.size()) == start;
-}
-
-inline bool is_within(std::string_view where, std::string_view place) noexcept {
-  return begins_with(where, place) && (where.size() == place.size() || where[place.size()] == '/');
-}
-
-// Forgets those of the problems [first, last) that are of the value at `place`.
-OUTBOUND_COLD_ inline void forget_findings(writer& w, std::size_t first, std::size_t last, std::string_view place) {
-  for (std::size_t i = last; i-- > first;) {
-    const writer::finding& f = w.findings[i];
-    const bool stays = f.of_key && f.what.where.size() == place.size();
-    if (is_within(f.what.where, place) && !stays) w.findings.erase(w.findings.begin() + static_cast<std::ptrdiff_t>(i));
-  }
+  findings.add(what, where(), join(why), of_key);
 }
 
 // For a problem that no later value replaces.
-OUTBOUND_COLD_ inline void add_once(std::vector<writer::finding>& findings, const writer::finding& found) {
-  for (const writer::finding& f : findings)
-    if (f.what.what == found.what.what && f.what.where == found.what.where && f.what.why == found.what.why) return;
-  writer::add(findings, writer::finding{found});
+OUTBOUND_COLD_ inline void add_once(finding_list& findings, const problem& found, bool of_key) {
+  for (const finding* f = findings.first(); f != nullptr; f = f->next)
+    if (f->what.what == found.what && f->what.where == found.where && f->what.why == found.why) return;
+  findings.add(found.what, found.where, found.why, of_key);
 }
 
 // Appends the problems of a part, whose pointers begin at w.here.
-OUTBOUND_COLD_ inline void adopt_findings(writer& w, const std::vector<writer::finding>& part) {
+OUTBOUND_COLD_ inline void adopt_findings(writer& w, const finding_list& part) {
   const std::string where = w.where();
-  for (const writer::finding& f : part)
-    writer::add(w.findings, {{f.what.what, where + f.what.where, f.what.why}, f.of_key});
+  for (const finding* f = part.first(); f != nullptr; f = f->next)
+    w.findings.add(f->what.what, where + f->what.where, f->what.why, f->of_key);
 }
 
 OUTBOUND_COLD_ inline void report_text(writer& w, text s, bool of_key) {
@@ -2211,10 +2268,9 @@ OUTBOUND_COLD_ inline void report_text(writer& w, text s, bool of_key) {
            of_key);
 }
 
-inline void writer::write_text(text s) {
-  if (!s.null() && quote(s.view())) return;
-  report_text(*this, s, false);
-  append("null");
+OUTBOUND_COLD_ inline void refuse_text(writer& w, const char* data, std::size_t size) {
+  report_text(w, data != nullptr ? text{std::string_view{data, size}} : text{data}, false);
+  w.append("null");
 }
 
 // Writes `"key":`, or `"":` and false if the key has a problem.
@@ -2230,7 +2286,7 @@ inline bool writer::write_key(text key) {
 
 // --- reading back what is known to be well-formed
 
-inline const char* skip_space(const char* p, const char* end) noexcept {
+OUTBOUND_NOINLINE_ inline const char* skip_space(const char* p, const char* end) noexcept {
   while (p != end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) ++p;
   return p;
 }
@@ -2349,49 +2405,56 @@ inline std::uint32_t hash(std::string_view s, std::uint64_t seed = 0) noexcept {
   return static_cast<std::uint32_t>(h * odd >> 32) | 1;  // the upper half depends on every bit; 0 is a free slot
 }
 
-inline key_set& key_set::operator=(key_set other) noexcept {
-  std::memcpy(few, other.few, sizeof few);
+OUTBOUND_NOINLINE_ inline void key_set::swap(key_set& other) noexcept {
+  const std::size_t most = count > other.count ? count : other.count;
+  for (std::size_t i = 0; i < most && i < most_few; ++i) {
+    const std::uint32_t mine = i < count ? few[i] : 0;
+    few[i] = i < other.count ? other.few[i] : 0;
+    other.few[i] = mine;
+  }
   many.swap(other.many);
-  count = other.count;
-  complete = other.complete;
+  std::swap(count, other.count);
+  std::swap(complete, other.complete);
+}
+
+inline key_set& key_set::operator=(key_set other) noexcept {
+  swap(other);
   return *this;
 }
 
 inline void key_set::clear() noexcept {
-  for (std::uint32_t& h : few) h = 0;
   many.clear();
   count = 0;
   complete = true;
 }
 
-// Takes a cell; false if the hash has one already.
-inline bool key_set::place(std::uint32_t* cells, std::size_t size, std::uint32_t h) noexcept {
-  for (std::size_t at = h >> 1;; ++at) {  // the lowest bit is always set
-    std::uint32_t& cell = cells[at & (size - 1)];
-    if (cell == h) return false;
-    if (cell != 0) continue;
-    cell = h;
-    return true;
-  }
-}
-
-OUTBOUND_NOINLINE_ inline void key_set::grow(std::size_t size) {
-  std::vector<std::uint32_t> larger(size == least ? 512 : size * 4);
-  for (const std::uint32_t h : few)
-    if (h != 0 && many.empty()) place(larger.data(), larger.size(), h);
-  for (const std::uint32_t h : many)
-    if (h != 0) place(larger.data(), larger.size(), h);
-  many.swap(larger);
-}
-
 // True if the key is new. (It may say that a key is there which is not: 31 bits can agree.)
 inline bool key_set::insert(std::uint32_t h) {
-  std::size_t size = many.empty() ? least : many.size();
-  if (count * 4 >= size * 3) {
-    grow(size);
-    size = many.size();
+  if (count >= most_few) return insert_into_table(h);
+  for (std::size_t i = 0; i < count; ++i)
+    if (few[i] == h) return false;
+  few[count++] = h;
+  return true;
+}
+
+OUTBOUND_NOINLINE_ inline bool key_set::insert_into_table(std::uint32_t h) {
+  const auto place = [](std::vector<std::uint32_t>& cells, std::uint32_t x) {
+    for (std::size_t at = x >> 1;; ++at) {  // the lowest bit is always set
+      std::uint32_t& cell = cells[at & (cells.size() - 1)];
+      if (cell == x) return false;
+      if (cell != 0) continue;
+      cell = x;
+      return true;
+    }
+  };
+  if (many.size() <= count * 2) {
+    std::vector<std::uint32_t> larger(many.empty() ? 512 : many.size() * 4);
+    const std::uint32_t* const old = many.empty() ? few : many.data();
+    for (std::size_t i = 0; i < (many.empty() ? most_few : many.size()); ++i)
+      if (old[i] != 0) place(larger, old[i]);
+    many.swap(larger);
   }
-  const bool is_new = place(size == least ? few : many.data(), size, h);
+  const bool is_new = place(many, h);
   count += is_new;
   return is_new;
 }
@@ -2424,7 +2487,7 @@ OUTBOUND_COLD_ inline std::size_t erase_older(writer& w, std::size_t open, std::
     if (m.key != key) continue;
     std::string where = w.where();
     append_pointer(where, unquoted(key));
-    forget_findings(w, first, last, where);
+    w.findings.forget(first, last, where);
     char* from = w.begin + (m.key.data() - w.begin);
     char* to = w.begin + (skip_space(m.next, limit) - w.begin);
     if (to < limit && *to == ',') ++to;  // the comma behind it goes too,
@@ -2453,7 +2516,7 @@ class rollback {
  private:
   OUTBOUND_COLD_ void undo() noexcept {
     w_.cursor = w_.begin + size_;
-    while (w_.findings.size() > findings_) w_.findings.pop_back();
+    w_.findings.truncate(findings_);
     w_.depth = depth_;
     w_.here = here_;
   }
@@ -2496,7 +2559,7 @@ class closing {
   OUTBOUND_COLD_ void undo() noexcept {
     w_.cursor = w_.begin + close_;
     put();
-    while (w_.findings.size() > findings_) w_.findings.pop_back();
+    w_.findings.truncate(findings_);
   }
 
   writer& w_;
@@ -2706,7 +2769,7 @@ inline void write_float(writer& w, const erased& e) {
 
 inline void write_text(writer& w, const erased& e) {
   const char* const data = static_cast<const char*>(e.held.range.data);
-  w.write_text(data != nullptr ? text{std::string_view{data, e.held.range.size}} : text{data});
+  if (data == nullptr || !w.quote({data, e.held.range.size})) refuse_text(w, data, e.held.range.size);
 }
 
 inline erased erase_text(text s) noexcept {
@@ -3321,13 +3384,12 @@ inline object& object::operator=(object&& other) noexcept {
 }
 
 // Its own problems, also while it is part of another.
-inline std::vector<detail::writer::finding> object::own_findings() const {
-  std::vector<detail::writer::finding> own;
+inline detail::finding_list object::own_findings() const {
+  detail::finding_list own;
   const std::size_t place_size = detail::writer::where(place_).size();
-  const auto& all = out().findings;
-  for (std::size_t i = first_finding_; i < all.size(); ++i)
-    detail::writer::add(own,
-                        {{all[i].what.what, all[i].what.where.substr(place_size), all[i].what.why}, all[i].of_key});
+  std::size_t i = 0;
+  for (const detail::finding* f = out().findings.first(); f != nullptr; f = f->next)
+    if (i++ >= first_finding_) own.add(f->what.what, f->what.where.substr(place_size), f->what.why, f->of_key);
   return own;
 }
 
@@ -3347,7 +3409,7 @@ inline void object::assign(const object& other) {
   if (surrounding_ == nullptr) return own_.swap(copy);
   detail::writer& w = *surrounding_;
   w.cursor = w.begin + open_;
-  detail::forget_findings(w, first_finding_, w.findings.size(), detail::writer::where(place_));
+  w.findings.forget(first_finding_, w.findings.size(), detail::writer::where(place_));
   w.append(copy.size() == 0 ? "{}" : copy.view());
   const detail::writer::place* const here = std::exchange(w.here, place_);
   detail::adopt_findings(w, copy.findings);
@@ -3483,12 +3545,13 @@ inline void write_user_id(writer& w, const erased& e) {
 struct single_member {
   text key;
   const erased& v;
+  key_set& keys;
 };
 
 inline void write_single_member(writer& w, const erased& e) {
   const single_member& m = *static_cast<const single_member*>(e.held.range.data);
   const deeper level{w};
-  open_object out{w, nullptr};
+  open_object out{w, &m.keys};
   out.add(m.key, m.v);
   out.close();
 }
@@ -3573,7 +3636,7 @@ inline std::size_t message::limit() const noexcept {
 inline bool message::valid() const noexcept { return out_.findings.empty() && out_.size() <= limit(); }
 
 inline std::vector<problem> message::problems() const {
-  std::vector<problem> all = detail::writer::problems(out_.findings);
+  std::vector<problem> all = out_.findings.problems();
   if (out_.size() > limit())
     all.push_back({defect::too_large, "",
                    detail::join({"is ", detail::digits_of{out_.size()}, " bytes long; the limit is ",
@@ -3641,13 +3704,10 @@ inline void message::merge(const detail::field& f, text key, const detail::erase
 
 OUTBOUND_NOINLINE_ inline void message::merge_made(const detail::field& f, text key, const detail::erased& v) {
   if (open_ == 0) {
-    const detail::single_member m{key, v};
-    const std::size_t problems = out_.findings.size();
+    const detail::single_member m{key, v, keys_};
+    keys_.clear();
     merge(f, detail::with_range(&detail::write_single_member, &m, 1));
-    if (out_.findings.size() == problems) {
-      keys_.insert(detail::hash(key.view()));
-      keys_.complete = true;
-    }
+    keys_.complete = true;
     return;
   }
   {
@@ -3680,16 +3740,20 @@ OUTBOUND_COLD_ inline void message::merge_members(const detail::field& f, const 
     all.write(part, all);
   }
   message merged = *this;  // all members or none
-  merged.keys_ = std::move(keys_);
-  keys_.complete = false;
+  merged.keys_.swap(keys_);
   const std::string_view members = part.view();
   if (detail::begins_with(detail::skip_blanks(members), "{")) {
     if (merged.open_ == 0) merged.merge(f, detail::erase_members({}));
     for (detail::member_reader m{members}; m.read();)
       merged.merge(f, detail::unquoted(m.key), detail::with_range(&detail::write_raw, m.value.data(), m.value.size()));
   }
-  for (const auto& found : part.findings) detail::add_once(merged.out_.findings, found);
-  *this = std::move(merged);
+  for (const detail::finding* found = part.findings.first(); found != nullptr; found = found->next)
+    detail::add_once(merged.out_.findings, found->what, found->of_key);
+  out_.swap(merged.out_);
+  keys_.swap(merged.keys_);
+  open_ = merged.open_;
+  close_ = merged.close_;
+  fields_ = merged.fields_;
 }
 
 // --- identify
@@ -3876,7 +3940,7 @@ inline result<void> batch::add(const message& m, std::string_view batch_path) {
   detail::insert(out_, 0, out_.size() - 1, {{}, nullptr, "", nullptr, count_},
                  detail::with_range(&detail::write_raw, m.body().data(), m.body().size()));
   out_.release();
-  out_.findings.clear();
+  out_.findings.truncate(0);
   path_ = batch_path;
   ++count_;
   return {};
