@@ -1,14 +1,18 @@
-"""The sandbox's faults, deduplication and logs, as a client without any library sees them: bytes on a socket.
+"""The sandbox as a client without any library sees it: bytes on a socket. Faults, deduplication, logs, stream
+and database.
 
 Usage: sandbox.py SANDBOX_EXECUTABLE [unittest's arguments]
 """
 import contextlib
 import http.client
 import json
+import os
 import select
 import socket
+import sqlite3
 import subprocess
 import sys
+import tempfile
 import unittest
 import zlib
 
@@ -83,9 +87,9 @@ class Connection:
 class Sandbox:
     """The executable as a child process."""
 
-    def __init__(self, *options):
-        command = [SANDBOX, '--port', '0', '--key', KEY, *options]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    def __init__(self, *options, port=0, folder=None):
+        command = [SANDBOX, '--port', str(port), '--key', KEY, *options]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder)
         self.port = int(self.process.stdout.readline().rsplit(':', 1)[1])
 
     def end(self):
@@ -583,9 +587,12 @@ class Logs(Case):
         body = event('u')
         self.assertEqual(self.outcomes(4, body=body, guid='g'), ['dropped', 503, 'dropped', 200])
         row = {'path': TRACK, 'body': body.decode(), 'guid': 'g'}
-        self.assertEqual(self.box.get('/sandbox/faulted'), [{**row, 'fault': 'drop_before', 'processed': False},
-                                                            {**row, 'fault': '503', 'processed': False},
-                                                            {**row, 'fault': 'drop_after', 'processed': True}])
+        met = self.box.get('/sandbox/faulted')
+        for one in met:
+            self.assertGreater(one.pop('received'), 1_700_000_000)
+        self.assertEqual(met, [{**row, 'fault': 'drop_before', 'processed': False},
+                               {**row, 'fault': '503', 'processed': False},
+                               {**row, 'fault': 'drop_after', 'processed': True}])
         self.assertEqual([one['seen'] for one in self.box.deliveries()], ['first', 'duplicate'])
 
     def test_a_call_in_pieces_and_two_in_one(self):
@@ -624,6 +631,362 @@ class Logs(Case):
         self.assertEqual(mine, {str(number): [f'{number}-{turn}' for turn in range(5)] for number in range(128)})
 
 
+class Listener:
+    """One reader of /sandbox/stream."""
+
+    def __init__(self, port, last_event_id=None):
+        self.link = Connection(port)
+        resume = '' if last_event_id is None else f'Last-Event-ID: {last_event_id}\r\n'
+        self.link.write(f'GET /sandbox/stream HTTP/1.1\r\nHost: 127.0.0.1\r\n{resume}\r\n'.encode())
+        head = self.read_block('\r\n\r\n').split('\r\n')
+        self.status = int(head[0].split(' ')[1])
+        self.headers = dict(line.split(': ', 1) for line in head[1:])
+
+    def close(self):
+        self.link.close()
+
+    def read_block(self, end='\n\n'):
+        while end.encode() not in self.link.buffer:
+            if not self.link.read_more():
+                raise EOFError(self.link.buffer)
+        block, self.link.buffer = self.link.buffer.split(end.encode(), 1)
+        return block.decode()
+
+    def read(self):
+        """The next message: what it is called, its id, its data."""
+        lines = self.read_block().split('\n')
+        if lines[0].startswith('retry: '):
+            lines = self.read_block().split('\n')
+        names, values = zip(*(line.split(': ', 1) for line in lines))
+        assert names == ('event', 'id', 'data'), lines
+        return values[0], values[1], json.loads(values[2])
+
+    def read_until(self, name):
+        """All messages up to the first of that name."""
+        out = [self.read()]
+        while out[-1][0] != name:
+            out.append(self.read())
+        return out
+
+
+class Stream(Case):
+    def listen(self, *more):
+        one = Listener(self.box.port, *more)
+        self.addCleanup(one.close)
+        return one
+
+    def test_tells_what_there_is_and_then_what_comes(self):
+        self.assertEqual(self.outcome(IDENTIFY, b'{"user_id":1}'), 200)
+        self.assertEqual(self.outcome(body=event('u', 'one'), guid='g'), 200)
+        self.assertEqual(self.outcome(body=b'{}'), 400)
+        listener = self.listen()
+        got = listener.read_until('totals')
+        self.assertEqual([name for name, _, _ in got], ['reset', 'user', 'event', 'rejected', 'totals'])
+        data = {name: data for name, _, data in got}
+        self.assertEqual(data['user'], self.box.get('/sandbox/users')[0])
+        self.assertEqual(data['event'], self.box.get('/sandbox/events')[0])
+        self.assertEqual(data['rejected'], self.box.get('/sandbox/rejected')[0])
+        self.assertEqual(data['totals'], self.box.get())
+        self.assertEqual(self.outcome(body=event('u', 'one'), guid='g'), 200)
+        got = listener.read_until('totals')
+        self.assertEqual([name for name, _, _ in got], ['repeated', 'event', 'totals'])
+        self.assertEqual((got[0][2]['seen'], got[0][2]['applied'], got[1][2]['seen']), ('duplicate', True, 'duplicate'))
+        self.assertEqual(self.box.get('/sandbox/repeated'), [got[0][2]])
+
+    def test_headers(self):
+        headers = self.listen().headers
+        self.assertEqual(headers, {'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store',
+                                   'X-Content-Type-Options': 'nosniff', 'Connection': 'close'})
+
+    def test_an_alias_says_who_is_gone(self):
+        self.outcome(IDENTIFY, b'{"user_id":"a"}')
+        listener = self.listen()
+        listener.read_until('totals')
+        self.outcome(IDENTIFY, b'{"user_id":"b","previous_id":"a"}')
+        got = [(name, data['user_id']) for name, _, data in listener.read_until('totals')[:-1]]
+        self.assertEqual(got, [('gone', 'a'), ('user', 'b')])
+
+    def test_goes_on_where_a_listener_left(self):
+        self.outcome(body=event('u', 'one'))
+        with contextlib.closing(self.listen()) as first:
+            read = first.read_until('totals')[-1][1]
+        self.outcome(body=event('u', 'two'))
+        got = self.listen(read).read_until('totals')
+        self.assertEqual([(name, data.get('event')) for name, _, data in got], [('event', 'two'), ('totals', None)])
+        got = self.listen(got[-1][1]).read()
+        self.assertEqual(got[0], 'totals', 'at once, also when there is no news')
+
+    def test_starts_over_for_whoever_read_something_else(self):
+        self.outcome()
+        read = self.listen().read_until('totals')[-1][1]
+        for other in ('', 'nonsense', '1-', '-1', f'{read}x', '1-1', '99999999999999999999-1', '\u00e9'):
+            self.assertEqual([name for name, _, _ in self.listen(other).read_until('totals')],
+                             ['reset', 'event', 'totals'], other)
+        listener = self.listen(read)
+        listener.read_until('totals')
+        self.box.own('DELETE', '/sandbox')
+        self.assertEqual([name for name, _, _ in listener.read_until('totals')], ['reset', 'totals'])
+
+    def test_tells_each_row_once_and_in_order(self):
+        link, listener = self.connect(), self.listen()
+        listener.read_until('totals')
+        count = 5000
+        for first in range(0, count, 500):
+            link.write(b''.join(request(TRACK, event('u', str(i))) for i in range(first, first + 500)))
+            for _ in range(500):
+                self.assertEqual(link.read_answer()[0], 200)
+        got = []
+        while len(got) < count:
+            name, _, data = listener.read()
+            if name == 'event':
+                got.append(int(data['event']))
+        self.assertEqual(got, list(range(count)))
+        name, _, data = listener.read_until('totals')[-1]
+        self.assertEqual(data['events'], count)
+
+    def test_what_comes_in_several_pieces_ends_with_the_totals_too(self):
+        """Once, they were missing when the last piece was just full."""
+        link = self.connect()
+        for size in (300_000, 300_000, 10, 300_000):
+            self.assertEqual(link.ask(TRACK, event('u', 'x' * size))[0], 200)
+        got = [(name, len(data.get('event', ''))) for name, _, data in self.listen().read_until('totals')[1:]]
+        self.assertEqual(got, [('event', 300_000), ('event', 300_000), ('event', 10), ('event', 300_000),
+                               ('totals', 0)])
+
+    def test_listeners_are_bounded_and_make_room_when_they_leave(self):
+        all_of_them = [self.listen() for _ in range(16)]
+        for one in all_of_them:
+            one.read_until('totals')
+        status, text = self.box.own('GET', '/sandbox/stream')
+        self.assertEqual((status, json.loads(text)['error']['Code']), (503, 16))
+        self.assertEqual(self.box.get()['rejected'], 0)
+        all_of_them[3].close()
+        while (again := self.listen()).status == 503:
+            again.close()
+        self.assertEqual(again.read_until('totals')[0][0], 'reset')
+
+    def test_a_slow_listener_is_dropped_and_holds_up_nobody(self):
+        slow = [self.listen() for _ in range(16)]
+        link = self.connect()
+        for number in range(24):  # far more than the buffers of a socket take
+            self.assertEqual(link.ask(TRACK, event('u', str(number) + 'x' * 1_000_000))[0], 200)
+        while (quick := self.listen()).status == 503:
+            quick.close()
+        events = [data['event'] for name, _, data in quick.read_until('totals') if name == 'event']
+        self.assertEqual([one.rstrip('x') for one in events], [str(number) for number in range(24)])
+        self.assertTrue(slow)
+
+    def test_silence_is_broken_by_heartbeats(self):
+        listener = self.listen()
+        listener.read_until('totals')
+        self.assertEqual(listener.read_block(), ':')
+
+    def test_the_end_closes_streams(self):
+        listeners = [self.listen() for _ in range(3)]
+        self.box.process.terminate()
+        for one in listeners:
+            one.link.read_to_end()
+        self.assertEqual(self.box.process.wait(LIMIT_S), 0)
+
+
+class Page(Case):
+    def fetch(self, path, method='GET'):
+        link = http.client.HTTPConnection('127.0.0.1', self.box.port, timeout=LIMIT_S)
+        with contextlib.closing(link):
+            link.request(method, path)
+            answer = link.getresponse()
+            return answer.status, dict(answer.getheaders()), answer.read().decode()
+
+    def test_its_files_have_their_types_and_a_strict_policy(self):
+        for path, kind, begin in (('/', 'text/html; charset=utf-8', '<!doctype html>'),
+                                  ('/sandbox/page.css', 'text/css; charset=utf-8', '/*'),
+                                  ('/sandbox/page.js', 'text/javascript; charset=utf-8', '//'),
+                                  ('/sandbox/icon.svg', 'image/svg+xml', '<svg '),
+                                  ('/favicon.ico', 'image/svg+xml', '<svg ')):
+            status, headers, text = self.fetch(path)
+            self.assertEqual((status, headers['Content-Type'], text[:len(begin)]), (200, kind, begin))
+            policy = headers['Content-Security-Policy'].split('; ')
+            self.assertIn("default-src 'none'", policy)
+            self.assertIn("script-src 'self'", policy)
+            self.assertIn("require-trusted-types-for 'script'", policy)
+            self.assertNotIn('unsafe', headers['Content-Security-Policy'])
+            self.assertEqual((headers['X-Content-Type-Options'], headers['Referrer-Policy'], headers['Cache-Control']),
+                             ('nosniff', 'no-referrer', 'no-store'))
+        self.assertEqual(self.box.get()['rejected'], 0)
+
+    def test_it_is_embedded_byte_for_byte(self):
+        folder = os.path.join(os.path.dirname(__file__), '..', 'examples', 'sandbox', 'page')
+        for path, name in (('/', 'index.html'), ('/sandbox/page.css', 'page.css'), ('/sandbox/page.js', 'page.js'),
+                           ('/sandbox/icon.svg', 'icon.svg')):
+            with open(os.path.join(folder, name), encoding='utf-8', newline='') as source:
+                self.assertEqual(self.fetch(path)[2], source.read())
+
+    def test_it_is_only_to_be_read(self):
+        status, headers, _ = self.fetch('/', 'POST')
+        self.assertEqual((status, headers['Allow']), (405, 'GET'))
+        self.assertEqual([one['path'] for one in self.box.get('/sandbox/rejected')], ['/'], 'a client that went astray')
+
+    def test_all_that_is_shown_says_its_type_firmly(self):
+        for path in ('', '/users', '/events', '/requests', '/rejected', '/repeated', '/faulted', '/deliveries'):
+            self.assertEqual(self.fetch('/sandbox' + path)[1]['X-Content-Type-Options'], 'nosniff')
+
+
+class Database(Case):
+    LOGS = ('/users', '/events', '/rejected', '/repeated', '/faulted', '')
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.file = os.path.join(folder.name, 'sandbox.db')
+        self.options = ('--db', self.file)
+        super().setUp()
+
+    def restart(self, end=None):
+        (end or self.box.end)()
+        self.box = Sandbox(*self.options)
+        self.addCleanup(self.box.end)
+
+    def kill(self):
+        self.box.process.kill()
+        self.box.end()
+
+    def shown(self):
+        return {path: self.box.get('/sandbox' + path) for path in self.LOGS}
+
+    def fill(self):
+        self.outcome(IDENTIFY, b'{"user_id":"a\\u0000b","email":"e","attributes":{"n":9007199254740993,"x":[1.5,null]},'
+                               b'"apns":["t"],"group_id":7,"timezone":"UTC"}')
+        self.outcome(IDENTIFY, b'{"user_id":42,"previous_id":"a\\u0000b","first_name":"\\u00e9"}')
+        self.outcome(IDENTIFY, b'{"user_id":"x","attributes":{}}')
+        self.outcome('/v2/fcm/register', b'{"user_id":"x","token":"t2"}')
+        self.outcome('/v2/subscribe/all', b'{"user_id":"x"}')
+        self.outcome('/v2/unsubscribe/campaigns', b'{"user_id":"x","campaign_ids":[1,"two"]}')
+        self.outcome(body=event('x', 'one'), guid='g')
+        self.outcome(body=event('x', 'one'), guid='g')
+        self.outcome(body=event('x', 'two'), guid='g')
+        self.outcome('/v2/track/batch', b'[' + event('x') + b',' + event('y') + b']')
+        self.outcome(body=b'\xff\x00{', guid='bad')
+        self.outcome(key='wrong')
+        self.box.faults({'status': 503})
+        self.outcome()
+
+    def test_all_that_is_shown_survives_a_restart_and_goes_on(self):
+        self.fill()
+        before = self.shown()
+        self.assertEqual({path: len(rows) for path, rows in before.items() if path},
+                         {'/users': 2, '/events': 5, '/rejected': 2, '/repeated': 2, '/faulted': 1})
+        for end in (self.box.end, self.kill):
+            self.restart(end)
+            self.assertEqual(self.shown(), before)
+        self.assertEqual(self.outcome(IDENTIFY, b'{"user_id":"x","previous_id":42,"attributes":{"more":1}}'), 200)
+        self.assertEqual(self.outcome(body=event('x', 'three')), 200)
+        after = self.shown()
+        user, = after['/users']
+        self.assertEqual((user['email'], user['attributes'], user['apns'], user['fcm'], user['previous_ids']),
+                         ('e', {'n': 9007199254740993, 'x': [1.5, None], 'more': 1}, ['t'], ['t2'], ['a\0b', 42]))
+        self.assertEqual(user['subscriptions'], {'all': True, 'campaigns': {'1': False, 'two': False}})
+        self.assertEqual((after['']['events'], after['']['requests']), (6, 12))
+        self.restart()
+        self.assertEqual(self.shown(), after)
+
+    def test_a_kill_loses_nothing_that_was_answered(self):
+        link = self.connect()
+        for i in range(300):
+            self.assertEqual(link.ask(TRACK, event('u', str(i)))[0], 200)
+        self.restart(self.kill)
+        self.assertEqual([one['event'] for one in self.box.get('/sandbox/events')], [str(i) for i in range(300)])
+
+    def test_a_reset_is_for_ever(self):
+        self.fill()
+        self.box.own('DELETE', '/sandbox')
+        empty = self.shown()
+        self.restart()
+        self.assertEqual(self.shown(), empty)
+        self.assertEqual(empty['']['events'], 0)
+
+    def test_the_file_is_bounded_like_the_memory(self):
+        link = self.connect()
+        for first in range(0, 10_200, 300):
+            link.write(request(TRACK, b'{}') * 300)
+            for _ in range(300):
+                self.assertEqual(link.read_answer()[0], 400)
+        self.box.end()
+        with contextlib.closing(sqlite3.connect(self.file)) as db:
+            self.assertEqual(db.execute('SELECT count(*) FROM log').fetchone(), (10_000,))
+        self.restart()
+        self.assertEqual(len(self.box.get('/sandbox/rejected')), 10_000)
+        self.assertEqual(self.box.get()['rejected'], 10_200)
+
+    def refused_start(self):
+        done = subprocess.run([SANDBOX, *self.options], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=LIMIT_S, check=False)
+        self.assertEqual((done.returncode, done.stdout), (1, ''))
+        return done.stderr
+
+    def test_a_file_in_use_is_refused(self):
+        self.assertIn(f'{self.file} is in use by another process', self.refused_start())
+        self.assertEqual(self.outcome(), 200)
+
+    def test_a_damaged_file_is_refused(self):
+        self.fill()
+        self.box.end()
+        with open(self.file, 'r+b') as file:
+            file.seek(4096)
+            file.write(b'\xa5' * (os.path.getsize(self.file) - 4096))
+        self.assertIn(f'{self.file} is damaged: ', self.refused_start())
+
+    def test_a_file_with_rows_that_make_no_sense_is_refused(self):
+        for wrong in ("UPDATE users SET shown = '{'", "UPDATE users SET shown = '{}'",
+                      "UPDATE log SET topic = 'weather'", "UPDATE totals SET shown = '[]'"):
+            self.restart()
+            self.box.own('DELETE', '/sandbox')
+            self.fill()
+            self.box.end()
+            with contextlib.closing(sqlite3.connect(self.file)) as db:
+                db.execute(wrong)
+                db.commit()
+            self.assertIn(f'{self.file} is damaged: ', self.refused_start(), wrong)
+            os.remove(self.file)
+
+    def test_a_foreign_file_is_refused_and_stays_as_it_is(self):
+        self.box.end()
+        with contextlib.closing(sqlite3.connect(os.path.join(self.folder, 'other.db'))) as db:
+            db.execute('CREATE TABLE mine (a)')
+            db.commit()
+        with open(os.path.join(self.folder, 'text'), 'wb') as file:
+            file.write(b'no database at all\n' * 100)
+        for name, says in (('other.db', 'is the SQLite file of something else'), ('text', 'is not a SQLite file')):
+            self.options = ('--db', os.path.join(self.folder, name))
+            with open(self.options[1], 'rb') as file:
+                before = file.read()
+            self.assertIn(f'{self.options[1]} {says}', self.refused_start())
+            with open(self.options[1], 'rb') as file:
+                self.assertEqual(file.read(), before)
+        self.assertEqual(sorted(os.listdir(self.folder)), ['other.db', 'sandbox.db', 'text'])
+
+    def test_another_version_s_file_is_refused(self):
+        self.box.end()
+        with contextlib.closing(sqlite3.connect(self.file)) as db:
+            db.execute('PRAGMA user_version = 2')
+        self.assertIn('was written by another version of the sandbox', self.refused_start())
+
+    def test_a_file_that_cannot_be_made_is_refused(self):
+        self.options = ('--db', os.path.join(self.folder, 'nowhere', 'sandbox.db'))
+        self.assertIn('cannot be used: unable to open database file', self.refused_start())
+
+
+class NoDatabase(Case):
+    def test_nothing_is_written(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self.box.end()
+            self.box = Sandbox(folder=folder)
+            self.addCleanup(self.box.end)
+            self.assertEqual([self.outcome(), self.outcome(key='wrong')], [200, 401])
+            self.box.end()
+            self.assertEqual(os.listdir(folder), [])
+
+
 if __name__ == '__main__':
-    SANDBOX = sys.argv.pop(1)
+    SANDBOX = os.path.abspath(sys.argv.pop(1))
     unittest.main()

@@ -33,6 +33,12 @@ class bounded_log {
 
   /// How many were ever added.
   std::uint64_t total() const { return total_; }
+  /// Counts on from what was added in an earlier life.
+  void resume(std::uint64_t total) { total_ = total; }
+
+  std::size_t size() const { return rows_.size(); }
+  /// The oldest that is kept is 0.
+  const Row& operator[](std::size_t index) const { return rows_[index].row; }
 
   /// Calls `visit` with each row that is kept, the oldest first.
   template <typename Visit>

@@ -5,15 +5,6 @@
 namespace sandbox {
 namespace {
 
-const char* name_of(sighting seen) {
-  switch (seen) {
-    case sighting::first: return "first";
-    case sighting::duplicate: return "duplicate";
-    case sighting::conflict: break;
-  }
-  return "conflict";
-}
-
 /// In the order in which people read it; `json` would sort the names.
 nlohmann::ordered_json shown(const delivery& one) {
   nlohmann::ordered_json out = {{"seq", one.seq}, {"path", one.what.path}};
@@ -27,6 +18,15 @@ nlohmann::ordered_json shown(const delivery& one) {
 }
 
 }  // namespace
+
+const char* name_of(sighting seen) {
+  switch (seen) {
+    case sighting::first: return "first";
+    case sighting::duplicate: return "duplicate";
+    case sighting::conflict: break;
+  }
+  return "conflict";
+}
 
 fingerprint fingerprint_of(const call& to, std::string_view body) {
   boost::crc_32_type crc;

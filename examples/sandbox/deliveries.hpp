@@ -34,6 +34,8 @@ enum class sighting {
   conflict,   ///< the GUID of an earlier call, and other bytes
 };
 
+const char* name_of(sighting seen);
+
 /// Which GUIDs were seen, and with what. Remembers the newest ones only.
 class guid_book {
  public:

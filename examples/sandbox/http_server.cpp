@@ -36,6 +36,8 @@ constexpr auto farewell = std::chrono::seconds(2);
 constexpr auto any_size = (std::numeric_limits<std::uint64_t>::max)();  // Beast 1.74 takes its own `none` for 0
 /// What an answer that is cut short lacks of the body that it announces.
 constexpr std::size_t missing_bytes = 100;
+/// How long a listener waits for what comes next: under load, it gets much at once instead of each row by itself.
+constexpr auto gathering = std::chrono::milliseconds(100);
 constexpr auto pause_when_out_of_sockets = std::chrono::milliseconds(100);
 
 std::optional<std::string> header_of(const http::fields& headers, const char* name) {
@@ -56,6 +58,7 @@ request request_of(http::request<http::string_body>& message) {
   out.content_type = header_of(message, "Content-Type");
   out.guid = header_of(message, "X-Outbound-GUID");
   out.client = header_of(message, "X-Outbound-Client");
+  out.last_event_id = header_of(message, "Last-Event-ID");
   return out;
 }
 
@@ -183,6 +186,7 @@ class session : public std::enable_shared_from_this<session> {
 
   void send() {
     if (answer_.how == sending::nothing) return close();
+    if (answer_.how == sending::stream) return begin_stream();
     stream_.expires_after(patience);
     if (answer_.how == sending::raw) {
       asio::async_write(stream_, asio::buffer(answer_.body), then(&session::on_written));
@@ -191,14 +195,18 @@ class session : public std::enable_shared_from_this<session> {
     }
   }
 
-  void write_response() {
-    stays_ = stays_ && !all_.ending();
+  void make_head() {
     response_.emplace();
     response_->version(parser_->get().version());
     response_->result(static_cast<unsigned>(answer_.status));
     response_->set(http::field::content_type, answer_.content_type);
     for (const auto& [name, value] : answer_.headers) response_->set(name, value);
     response_->keep_alive(stays_);
+  }
+
+  void write_response() {
+    stays_ = stays_ && !all_.ending();
+    make_head();
     response_->body() = std::move(answer_.body);
     response_->prepare_payload();
     if (answer_.status == 204) response_->erase(http::field::content_length);  // RFC 9110 8.6
@@ -210,6 +218,43 @@ class session : public std::enable_shared_from_this<session> {
   void on_written(error_code failure, std::size_t) {
     if (failure) return close();
     return stays_ ? next_request() : close_after_the_client();
+  }
+
+  /// The stream has no length: it lasts until one side closes.
+  void begin_stream() {
+    if (all_.ending()) return close();
+    idle_ = true;
+    make_head();
+    stream_.expires_never();
+    watch();
+    stream_.expires_after(patience);
+    http::async_write(stream_, *response_, then(&session::on_told));
+  }
+
+  /// Notices a listener who leaves; what he says before is of no interest.
+  void watch() {
+    buffer_.clear();
+    stream_.async_read_some(buffer_.prepare(discarded_at_once), then(&session::on_heard));
+  }
+
+  void on_heard(error_code failure, std::size_t) {
+    if (!failure) return watch();
+    close();
+    delay_.cancel();
+  }
+
+  /// Whoever does not take what there is within `patience` is let go.
+  void on_told(error_code failure, std::size_t) {
+    if (failure || !stream_.socket().is_open()) return close();
+    answer_.body = answer_.news->next(feed::clock::now());
+    if (answer_.body.empty()) return tell_later();
+    stream_.expires_after(patience);
+    asio::async_write(stream_, asio::buffer(answer_.body), then(&session::on_told));
+  }
+
+  void tell_later() {
+    delay_.expires_after(gathering);
+    delay_.async_wait([self = shared_from_this()](error_code failure) { self->on_told(failure, 0); });
   }
 
   /// A close while bytes still come in makes the client lose the answer it has not read yet (RFC 9112 9.6).

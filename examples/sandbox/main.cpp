@@ -1,3 +1,4 @@
+#include "archive.hpp"
 #include "http_server.hpp"
 #include "service.hpp"
 
@@ -9,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -17,22 +19,25 @@ constexpr int exit_ok = 0;
 constexpr int exit_failed = 1;
 constexpr int exit_usage = 2;
 
-constexpr const char* usage = R"(Usage: outbound-sandbox [--port N] [--key KEY] [--deduplicate]
+constexpr const char* usage = R"(Usage: outbound-sandbox [--port N] [--key KEY] [--deduplicate] [--db FILE]
 
 A stand-in for the Outbound API on 127.0.0.1 that checks every call and shows what it understood.
 
   --port N       listen on this port; 0 picks a free one (default: 0)
   --key KEY      the X-Outbound-Key that callers must send (default: sandbox-key)
   --deduplicate  process a call once only, however often it comes with the same X-Outbound-GUID
+  --db FILE      keep what is shown in this SQLite file, and begin with what it has; without it, nothing is written
   --help         show this text
 
 It prints one line, "listening on http://127.0.0.1:PORT", and runs until Ctrl-C or SIGTERM.
+Open that address in a browser to look in.
 )";
 
 struct options {
   std::uint16_t port = 0;
   std::string key = "sandbox-key";
   bool deduplicate = false;
+  std::string db{};  // empty for none
   bool help = false;
 };
 
@@ -60,6 +65,11 @@ std::string key_of(std::string_view text) {
   return std::string(text);
 }
 
+std::string file_of(std::string_view text) {
+  if (text.empty()) throw usage_error("--db takes the name of a file");
+  return std::string(text);
+}
+
 options parsed(const std::vector<std::string_view>& arguments) {
   options out;
   for (auto at = arguments.begin(); at != arguments.end(); ++at) {
@@ -72,19 +82,23 @@ options parsed(const std::vector<std::string_view>& arguments) {
       out.deduplicate = true;
       continue;
     }
-    if (name != "--port" && name != "--key") throw usage_error("unknown option '" + std::string(name) + "'");
+    if (name != "--port" && name != "--key" && name != "--db")
+      throw usage_error("unknown option '" + std::string(name) + "'");
     if (++at == arguments.end()) throw usage_error(std::string(name) + " needs a value");
     if (name == "--port") {
       out.port = port_of(*at);
-    } else {
+    } else if (name == "--key") {
       out.key = key_of(*at);
+    } else {
+      out.db = file_of(*at);
     }
   }
   return out;
 }
 
 int serve(const options& wanted) {
-  sandbox::service app(wanted.key, wanted.deduplicate);
+  auto kept = wanted.db.empty() ? sandbox::archive() : sandbox::archive(wanted.db);
+  sandbox::service app(wanted.key, wanted.deduplicate, std::move(kept));
   sandbox::http_server server(app, wanted.port);
   std::cout << "listening on http://127.0.0.1:" << server.port() << std::endl;
   server.run();
@@ -105,6 +119,9 @@ int main(int count, char** values) {
   } catch (const usage_error& problem) {
     std::cerr << "outbound-sandbox: " << problem.what() << "; --help shows the options\n";
     return exit_usage;
+  } catch (const sandbox::archive_error& problem) {
+    std::cerr << "outbound-sandbox: " << problem.what() << '\n';
+    return exit_failed;
   } catch (const std::exception& problem) {
     std::cerr << "outbound-sandbox: cannot serve on 127.0.0.1:" << wanted.port << ": " << problem.what() << '\n';
     return exit_failed;

@@ -11,6 +11,7 @@ int status_of(code why) {
     case code::unknown_path: return 404;
     case code::wrong_method: return 405;
     case code::too_large: return 413;
+    case code::too_many_listeners: return 503;
     case code::not_an_object:
     case code::missing_field:
     case code::invalid_field:

@@ -23,6 +23,7 @@ enum class code {
   too_large = 13,
   not_http = 14,
   asked_for = 15,  // not the caller's mistake, but a fault (faults.hpp)
+  too_many_listeners = 16,
 };
 
 /// The HTTP status that goes with a code.

@@ -2,6 +2,7 @@
 
 #include "calls.hpp"
 #include "fields.hpp"
+#include "page_files.hpp"
 
 #include <algorithm>
 #include <array>
@@ -14,6 +15,7 @@ namespace sandbox {
 namespace {
 
 constexpr std::string_view own_root = "/sandbox";
+constexpr std::string_view page_method = "GET";
 constexpr std::string_view api_method = "POST";
 constexpr std::string_view json_type = "application/json";
 constexpr const char* nothing_to_say = "{}";
@@ -48,6 +50,49 @@ arrival arrival_of(request in) {
 
 answer answer_of(const json& shown) { return {done, written(shown)}; }
 
+/// What is shown came from anyone: nobody may take it for anything but what its type says.
+constexpr std::pair<const char*, const char*> as_typed = {"X-Content-Type-Options", "nosniff"};
+constexpr std::pair<const char*, const char*> always_fresh = {"Cache-Control", "no-store"};
+
+/// The page runs its own script and talks to its own server; text that became markup could do nothing.
+constexpr std::array<std::pair<const char*, const char*>, 4> page_headers = {{
+    as_typed,
+    {"Content-Security-Policy",
+     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
+     "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"},
+    {"Referrer-Policy", "no-referrer"},
+    {"Cross-Origin-Resource-Policy", "same-origin"},
+}};
+
+struct page_route {
+  std::string_view path;
+  std::string_view file;
+  const char* content_type;
+};
+
+constexpr std::array<page_route, 5> page_routes = {{
+    {"/", "index.html", "text/html; charset=utf-8"},
+    {"/sandbox/page.css", "page.css", "text/css; charset=utf-8"},
+    {"/sandbox/page.js", "page.js", "text/javascript; charset=utf-8"},
+    {"/sandbox/icon.svg", "icon.svg", "image/svg+xml"},
+    {"/favicon.ico", "icon.svg", "image/svg+xml"},  // where browsers look that were not told
+}};
+
+const page_route* find_page(std::string_view path) {
+  const auto is_it = [path](const page_route& one) { return one.path == path; };
+  const auto* found = std::find_if(page_routes.begin(), page_routes.end(), is_it);
+  return found == page_routes.end() ? nullptr : found;
+}
+
+answer answer_of(const page_route& page) {
+  const auto is_it = [&page](const page_file& one) { return one.name == page.file; };
+  const auto text = std::find_if(page_files.begin(), page_files.end(), is_it)->text;
+  answer out = {done, std::string(text), page.content_type};
+  out.headers.assign(page_headers.begin(), page_headers.end());
+  out.headers.emplace_back(always_fresh);  // another version of the sandbox may listen here tomorrow
+  return out;
+}
+
 /// A success says nothing, the others that they are no mistake of the caller.
 std::string body_of(const fault& met) {
   const bool has_none = met.status == 204 || met.status == 304;  // RFC 9110 6.4.1
@@ -79,13 +124,15 @@ struct service::own_route {
 };
 
 const service::own_route* service::find_own(const std::string& method, const std::string& path) {
-  static constexpr std::array<own_route, 13> routes = {{
+  static constexpr std::array<own_route, 15> routes = {{
+      {"GET", "/sandbox/stream", &service::show_stream},
       {"GET", "/sandbox", &service::show_totals},
       {"DELETE", "/sandbox", &service::reset},
       {"GET", "/sandbox/users", &service::show_users},
       {"GET", "/sandbox/events", &service::show_events},
       {"GET", "/sandbox/requests", &service::show_requests},
       {"GET", "/sandbox/rejected", &service::show_rejected},
+      {"GET", "/sandbox/repeated", &service::show_repeated},
       {"GET", "/sandbox/faulted", &service::show_faulted},
       {"GET", "/sandbox/deliveries", &service::show_deliveries},
       {"GET", "/sandbox/faults", &service::show_faults},
@@ -101,6 +148,7 @@ const service::own_route* service::find_own(const std::string& method, const std
 
 std::string service::allowed_methods(const std::string& path) {
   if (find_call(path) != nullptr) return std::string(api_method);
+  if (find_page(path) != nullptr) return std::string(page_method);
   std::string methods;
   for (const char* method : {"GET", "POST", "DELETE"}) {
     if (find_own(method, path) == nullptr) continue;
@@ -154,16 +202,28 @@ answer service::processed(request in) {
 }
 
 answer service::run_own(const request& in) {
-  if (const auto* route = find_own(in.method, in.path)) return (this->*route->run)(in);
+  if (const auto* page = find_page(in.path); page != nullptr && in.method == page_method) return answer_of(*page);
+  if (const auto* route = find_own(in.method, in.path)) {
+    auto out = (this->*route->run)(in);
+    out.headers.emplace_back(as_typed);
+    return out;
+  }
   const auto methods = allowed_methods(in.path);
   if (methods.empty()) throw refusal(code::unknown_path, "there is nothing at " + in.path);
   throw refusal(code::wrong_method, in.path + " takes " + methods + ", not " + in.method);
+}
+
+answer service::show_stream(const request& in) {
+  answer out = {done, {}, "text/event-stream", {always_fresh}, sending::stream};
+  out.news = std::make_shared<feed>(state_, in.last_event_id.value_or(std::string()), listeners_);
+  return out;
 }
 
 answer service::show_users(const request&) { return answer_of(state_.users()); }
 answer service::show_events(const request&) { return answer_of(state_.events()); }
 answer service::show_requests(const request&) { return answer_of(state_.requests()); }
 answer service::show_rejected(const request&) { return answer_of(state_.rejected()); }
+answer service::show_repeated(const request&) { return answer_of(state_.repeated()); }
 answer service::show_faulted(const request&) { return answer_of(state_.faulted()); }
 answer service::show_deliveries(const request&) { return {done, state_.deliveries(), "application/x-ndjson"}; }
 answer service::show_totals(const request&) { return answer_of(state_.totals()); }

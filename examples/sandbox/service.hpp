@@ -1,11 +1,15 @@
 #ifndef SANDBOX_SERVICE_HPP
 #define SANDBOX_SERVICE_HPP
 
+#include "archive.hpp"
 #include "faults.hpp"
+#include "feed.hpp"
 #include "refusal.hpp"
 #include "state.hpp"
 
+#include <atomic>
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -22,6 +26,7 @@ struct request {
   std::optional<std::string> content_type;
   std::optional<std::string> guid;    ///< X-Outbound-GUID
   std::optional<std::string> client;  ///< X-Outbound-Client
+  std::optional<std::string> last_event_id;
 };
 
 /// How much of an answer goes out. The connection closes after all but a complete one.
@@ -30,6 +35,7 @@ enum class sending {
   cut_short,  ///< announces a longer body than it has
   raw,        ///< the body alone, no HTTP around it
   nothing,
+  stream,  ///< what the feed says, for as long as both sides stay
 };
 
 struct answer {
@@ -39,12 +45,14 @@ struct answer {
   std::vector<std::pair<std::string, std::string>> headers{};  ///< besides those of every answer
   sending how = sending::complete;
   std::chrono::milliseconds delay{0};  ///< before it is sent
+  std::shared_ptr<feed> news{};        ///< of a stream
 };
 
 /// What every request gets. Every member may be called from any thread.
 class service {
  public:
-  service(std::string key, bool deduplicate) : key_(std::move(key)), deduplicate_(deduplicate), state_(deduplicate) {}
+  service(std::string key, bool deduplicate, archive kept)
+      : key_(std::move(key)), deduplicate_(deduplicate), state_(deduplicate, std::move(kept)) {}
 
   answer handle(request in);
   /// For what is found wrong before there is a whole request.
@@ -60,10 +68,12 @@ class service {
   /// Whatever is not a call: the sandbox's own endpoints, else 404 or 405.
   answer run_own(const request& in);
 
+  answer show_stream(const request& in);
   answer show_users(const request&);
   answer show_events(const request&);
   answer show_requests(const request&);
   answer show_rejected(const request&);
+  answer show_repeated(const request&);
   answer show_faulted(const request&);
   answer show_deliveries(const request&);
   answer show_totals(const request&);
@@ -78,6 +88,7 @@ class service {
   bool deduplicate_;  // as at the start
   state state_;
   fault_plan faults_;
+  std::atomic<int> listeners_{0};
 };
 
 }  // namespace sandbox

@@ -1,11 +1,13 @@
 #include "state.hpp"
 
+#include <random>
 #include <utility>
 
 namespace sandbox {
 namespace {
 
 constexpr int accepted = 200;
+constexpr std::size_t told_at_once = 256 * 1024;  // bytes of news, a row more or less
 
 const std::string& token_of(const json& body) { return body.at("token").get_ref<const std::string&>(); }
 
@@ -14,25 +16,62 @@ void add_if_sent(json& out, const char* name, const std::optional<std::string>& 
 }
 
 json shown_arrival(const arrival& from) {
-  json out = {{"path", from.path}, {"body", from.body}};
+  json out = {{"path", from.path}, {"body", from.body}, {"received", from.received}};
   add_if_sent(out, "guid", from.guid);
   add_if_sent(out, "client", from.client);
   return out;
 }
 
+json shown_event(json body, const arrival& from, sighting seen) {
+  auto out = std::move(body);
+  out["received"] = from.received;
+  if (!out.contains("properties")) out["properties"] = json::object();
+  add_if_sent(out, "guid", from.guid);
+  if (seen != sighting::first) out["seen"] = name_of(seen);
+  return out;
+}
+
+json shown_repeat(const arrival& from, const delivery& as) {
+  auto out = shown_arrival(from);
+  out["seen"] = name_of(as.seen);
+  out["applied"] = as.applied;
+  return out;
+}
+
+std::optional<topic> topic_named(std::string_view name) {
+  for (const auto one : topics) {
+    if (name_of(one) == name) return one;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
+
+state::state(bool deduplicate, archive kept) : deduplicate_(deduplicate), archive_(std::move(kept)) {
+  if (archive_.keeps()) restore();
+}
+
+state::contents state::new_contents() {
+  std::random_device random;
+  contents out;
+  out.life = (std::uint64_t{random()} << 32) | random();
+  return out;
+}
 
 void state::accept(const call& to, std::vector<json> bodies, arrival from) {
   auto entry = delivery_of(to, bodies, from.body, from.guid);
-  const auto bytes = from.body.size();
   const std::lock_guard hold(lock_);
+  archive_.begin();
   judge(entry);
+  if (entry.seen != sighting::first) add(topic::repeated, shown_repeat(from, entry), from.body.size());
   if (entry.applied) {
-    for (auto& body : bodies) apply(to, std::move(body), from, bytes / bodies.size());
+    for (auto& body : bodies) apply(to, std::move(body), from, entry);
   }
   const auto size = entry.size();
+  const auto bytes = from.body.size();
   all_.deliveries.add(std::move(entry), size);
-  all_.requests.add({std::move(from), accepted, {}}, bytes);
+  all_.requests.add(std::move(from), bytes);
+  commit();
 }
 
 void state::judge(delivery& one) {
@@ -45,16 +84,24 @@ void state::judge(delivery& one) {
 }
 
 void state::reject(arrival from, const refusal& why) {
+  auto shown = shown_arrival(from);
+  shown["status"] = why.status();
+  shown["reason"] = why.what();
   const std::lock_guard hold(lock_);
-  const auto bytes = from.body.size();
-  all_.rejected.add({std::move(from), why.status(), why.what()}, bytes);
+  archive_.begin();
+  add(topic::rejected, std::move(shown), from.body.size());
+  commit();
 }
 
 void state::meet(const fault& planned, arrival from) {
+  auto shown = shown_arrival(from);
+  shown["fault"] = planned.name;
+  shown["processed"] = planned.processed;
   const std::lock_guard hold(lock_);
-  const auto bytes = from.body.size();
+  archive_.begin();
   ++all_.faults[planned.name];
-  all_.faulted.add({std::move(from), planned.name, planned.processed}, bytes);
+  add(topic::faulted, std::move(shown), from.body.size());
+  commit();
 }
 
 void state::deduplicate(bool on) {
@@ -68,15 +115,19 @@ bool state::deduplicates() const {
 }
 
 void state::reset() {
-  contents forgotten;  // there may be much to free, which nobody has to wait for
+  auto forgotten = new_contents();  // there may be much to free, which nobody has to wait for
   const std::lock_guard hold(lock_);
   std::swap(all_, forgotten);
+  archive_.clear();
 }
 
-void state::apply(const call& to, json body, const arrival& from, std::size_t bytes) {
+void state::apply(const call& to, json body, const arrival& from, const delivery& as) {
+  if (to.what == action::track) {
+    return add(topic::event, shown_event(std::move(body), from, as.seen), from.body.size() / as.users.size());
+  }
   switch (to.what) {
+    case action::track: break;
     case action::identify: identify(body); break;
-    case action::track: all_.events.add({std::move(body), from.guid, from.received}, bytes); break;
     case action::register_token: user_of(body).register_token(to.platform, token_of(body)); break;
     case action::disable_token:
       if (body.contains("all")) {
@@ -90,6 +141,7 @@ void state::apply(const call& to, json body, const arrival& from, std::size_t by
     case action::subscribe_campaigns: user_of(body).subscribe(body.at("campaign_ids"), true); break;
     case action::unsubscribe_campaigns: user_of(body).subscribe(body.at("campaign_ids"), false); break;
   }
+  changed(text_of_id(body.at("user_id")));
 }
 
 void state::identify(const json& body) {
@@ -98,6 +150,8 @@ void state::identify(const json& body) {
     const auto previous = all_.users.find(text_of_id(*alias));
     if (previous != all_.users.end() && &previous->second != &who) {
       who.absorb(previous->second);
+      all_.told.forget(previous->first);
+      archive_.erase_user(previous->first);
       all_.users.erase(previous);
     }
   }
@@ -111,32 +165,58 @@ user& state::user_of(const json& body) {
   return found;
 }
 
-json state::shown(const event& one) {
-  auto out = one.body;
-  out["received"] = one.received;
-  if (!out.contains("properties")) out["properties"] = json::object();
-  add_if_sent(out, "guid", one.guid);
-  return out;
+void state::add(topic about, json shown, std::size_t bytes) {
+  const auto text = archive_.keeps() ? written(shown) : std::string();
+  const auto drop = [this](std::uint64_t position) { archive_.drop_row(position); };
+  const auto position = all_.told.add(about, std::move(shown), bytes, drop);
+  archive_.add_row(position, name_of(about), text);
 }
 
-json state::shown(const request& one) {
-  auto out = shown_arrival(one.from);
-  out["status"] = one.status;
-  if (!one.reason.empty()) out["reason"] = one.reason;
-  return out;
+void state::changed(const std::string& id) {
+  const auto position = all_.told.touch(id);
+  if (archive_.keeps()) archive_.save_user(id, position, written(all_.users.at(id).shown()));
 }
 
-json state::shown(const faulted_call& one) {
-  auto out = shown_arrival(one.from);
-  out["fault"] = one.fault;
-  out["processed"] = one.processed;
-  return out;
+void state::commit() {
+  if (archive_.keeps()) archive_.commit(written(all_totals()));
 }
 
-template <typename Row>
-json state::shown(const bounded_log<Row>& log) {
+void state::restore() {
+  try {
+    restore_rows();
+    const auto text = archive_.totals();
+    if (!text.empty()) resume(json::parse(text));
+  } catch (const json::exception& problem) {
+    throw archive_.damaged(problem.what());
+  }
+}
+
+void state::restore_rows() {
+  archive_.each_user([this](std::uint64_t position, const std::string& id, const std::string& text) {
+    all_.users.emplace(id, user::restored(json::parse(text)));
+    all_.told.restore_user(position, id);
+  });
+  const auto drop = [this](std::uint64_t position) { archive_.drop_row(position); };
+  archive_.each_row([&](std::uint64_t position, const std::string& name, const std::string& text) {
+    const auto about = topic_named(name);
+    if (!about) throw archive_.damaged("it has a row about '" + name + "'");
+    all_.told.restore(*about, {position, json::parse(text)}, text.size(), drop);
+  });
+}
+
+void state::resume(const json& totals) {
+  all_.told.resume(topic::event, totals.at("events"));
+  all_.told.resume(topic::rejected, totals.at("rejected"));
+  all_.requests.resume(totals.at("requests"));
+  all_.deliveries.resume(totals.at("requests"));
+  all_.duplicates = totals.at("duplicates");
+  all_.conflicts = totals.at("conflicts");
+  all_.faults = totals.at("faults").get<std::map<std::string, std::uint64_t>>();
+}
+
+json state::shown(topic about) const {
   auto rows = json::array();
-  log.each([&rows](const Row& one) { rows.push_back(shown(one)); });
+  all_.told.log(about).each([&rows](const journal::row& one) { rows.push_back(one.shown); });
   return rows;
 }
 
@@ -149,22 +229,32 @@ json state::users() const {
 
 json state::events() const {
   const std::lock_guard hold(lock_);
-  return shown(all_.events);
+  return shown(topic::event);
 }
 
 json state::requests() const {
   const std::lock_guard hold(lock_);
-  return shown(all_.requests);
+  auto rows = json::array();
+  all_.requests.each([&rows](const arrival& one) {
+    rows.push_back(shown_arrival(one));
+    rows.back()["status"] = accepted;
+  });
+  return rows;
 }
 
 json state::rejected() const {
   const std::lock_guard hold(lock_);
-  return shown(all_.rejected);
+  return shown(topic::rejected);
+}
+
+json state::repeated() const {
+  const std::lock_guard hold(lock_);
+  return shown(topic::repeated);
 }
 
 json state::faulted() const {
   const std::lock_guard hold(lock_);
-  return shown(all_.faulted);
+  return shown(topic::faulted);
 }
 
 std::string state::deliveries() const {
@@ -178,9 +268,38 @@ std::string state::deliveries() const {
 
 json state::totals() const {
   const std::lock_guard hold(lock_);
-  return {{"users", all_.users.size()},        {"events", all_.events.total()}, {"requests", all_.requests.total()},
-          {"rejected", all_.rejected.total()}, {"duplicates", all_.duplicates}, {"conflicts", all_.conflicts},
+  return all_totals();
+}
+
+json state::all_totals() const {
+  return {{"users", all_.users.size()},        {"events", all_.told.log(topic::event).total()},
+          {"requests", all_.requests.total()}, {"rejected", all_.told.log(topic::rejected).total()},
+          {"duplicates", all_.duplicates},     {"conflicts", all_.conflicts},
           {"faults", json(all_.faults)}};
+}
+
+std::string state::text_of(const journal::step& one) const {
+  if (one.row != nullptr) return written(*one.row);
+  return written(one.name == journal::user_gone ? json{{"user_id", *one.user}} : all_.users.at(*one.user).shown());
+}
+
+news state::news_since(bookmark since) const {
+  const std::lock_guard hold(lock_);
+  news out;
+  out.starts_over = since.life != all_.life;
+  out.end = out.starts_over ? bookmark{all_.life, 0} : since;
+  std::size_t bytes = 0;
+  while (bytes < told_at_once) {
+    const auto one = all_.told.next(out.end.position);
+    if (!one) {
+      out.is_all = true;
+      break;
+    }
+    out.items.push_back({one->name, one->position, text_of(*one)});
+    bytes += out.items.back().text.size();
+    out.end.position = one->position;
+  }
+  return out;
 }
 
 }  // namespace sandbox

@@ -1,10 +1,12 @@
 #ifndef SANDBOX_STATE_HPP
 #define SANDBOX_STATE_HPP
 
+#include "archive.hpp"
 #include "bounded_log.hpp"
 #include "calls.hpp"
 #include "deliveries.hpp"
 #include "fault_rule.hpp"
+#include "journal.hpp"
 #include "json_text.hpp"
 #include "refusal.hpp"
 #include "user.hpp"
@@ -15,6 +17,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace sandbox {
@@ -28,10 +31,30 @@ struct arrival {
   std::int64_t received = 0;          ///< Unix seconds
 };
 
+/// How far someone has read. A life of the state, whose number is drawn, ends with the process or a reset.
+struct bookmark {
+  std::uint64_t life = 0;
+  std::uint64_t position = 0;
+};
+
+/// What someone has not read yet.
+struct news {
+  struct item {
+    std::string_view name;  ///< of a topic (journal.hpp), or of what became of a user
+    std::uint64_t position;
+    std::string text;  ///< JSON
+  };
+  bool starts_over = false;  ///< what was read before is of another life
+  std::vector<item> items;
+  bool is_all = false;  ///< else there is more
+  bookmark end;
+};
+
 /// What the sandbox has understood, and what it was sent. Every member may be called from any thread.
 class state {
  public:
-  explicit state(bool deduplicate) : deduplicate_(deduplicate) {}
+  /// Begins with what `kept` has, and keeps there what survives (README). Throws `archive_error`.
+  state(bool deduplicate, archive kept);
 
   /// Processes the checked bodies of one call, all or none to whoever looks meanwhile.
   void accept(const call& to, std::vector<json> bodies, arrival from);
@@ -45,62 +68,55 @@ class state {
   void reset();
 
   json users() const;     ///< in the order of the text of their ids
-  json events() const;    ///< in the order received, the newest `max_events`
-  json requests() const;  ///< the accepted ones, the newest `max_requests`
-  json rejected() const;  ///< the newest `max_requests`
-  json faulted() const;   ///< the newest `max_requests`
-  /// As NDJSON, for there are many: the accepted ones, the newest `max_deliveries`.
+  json events() const;    ///< in the order received; like all below, the newest (README)
+  json requests() const;  ///< the accepted ones
+  json rejected() const;
+  json repeated() const;  ///< whose GUID came before
+  json faulted() const;
+  /// As NDJSON, for there are many: the accepted ones.
   std::string deliveries() const;
   json totals() const;  ///< how many there were, those no longer kept included
+  /// The oldest of what came after `since`, some hundred KiB of it.
+  news news_since(bookmark since) const;
 
  private:
-  static constexpr std::size_t max_events = 100'000;
   static constexpr std::size_t max_requests = 10'000;
   static constexpr std::size_t max_deliveries = 250'000;
 
-  struct event {
-    json body;
-    std::optional<std::string> guid;
-    std::int64_t received;
-  };
-  struct request {
-    arrival from;
-    int status;
-    std::string reason;  // empty when accepted
-  };
-  struct faulted_call {
-    arrival from;
-    std::string fault;
-    bool processed;
-  };
   /// In one piece, so that a reset cannot forget a part.
   struct contents {
+    std::uint64_t life;
     std::map<std::string, user> users;  // by the text of the id
-    bounded_log<event> events{max_events, 256 * mebibyte};
-    bounded_log<request> requests{max_requests, 64 * mebibyte};
-    bounded_log<request> rejected{max_requests, 64 * mebibyte};
-    bounded_log<faulted_call> faulted{max_requests, 64 * mebibyte};
+    journal told;
+    bounded_log<arrival> requests{max_requests, 64 * mebibyte};
     bounded_log<delivery> deliveries{max_deliveries, 128 * mebibyte};
     guid_book guids;
     std::uint64_t duplicates = 0;
     std::uint64_t conflicts = 0;
     std::map<std::string, std::uint64_t> faults;  // how often each was met, by name
   };
+  static contents new_contents();
 
-  // The caller of these holds the lock.
+  // The caller of these holds the lock, and those that change something are called between `begin` and `commit` of
+  // the archive.
   void judge(delivery& one);
-  void apply(const call& to, json body, const arrival& from, std::size_t bytes);
+  void apply(const call& to, json body, const arrival& from, const delivery& as);
   void identify(const json& body);
   user& user_of(const json& body);
-  static json shown(const event& one);
-  static json shown(const request& one);
-  static json shown(const faulted_call& one);
-  template <typename Row>
-  static json shown(const bounded_log<Row>& log);
+  void add(topic about, json shown, std::size_t bytes);
+  void changed(const std::string& id);
+  json all_totals() const;
+  std::string text_of(const journal::step& one) const;
+  json shown(topic about) const;
+  void commit();
+  void restore();
+  void restore_rows();
+  void resume(const json& totals);
 
   mutable std::mutex lock_;
-  contents all_;
+  contents all_ = new_contents();
   bool deduplicate_;
+  archive archive_;
 };
 
 }  // namespace sandbox

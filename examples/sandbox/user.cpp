@@ -75,6 +75,18 @@ json user::shown() const {
   return out;
 }
 
+user user::restored(json shown) {
+  user out;
+  for (const auto& id : shown.at("previous_ids")) out.remember_previous_id(id);
+  const auto& marks = shown.at("subscriptions");
+  if (const auto all = marks.find("all"); all != marks.end()) out.subscribe_all(all->get<bool>());
+  out.campaigns_ = marks.at("campaigns").get<std::map<std::string, bool>>();
+  shown.erase("previous_ids");
+  shown.erase("subscriptions");
+  out.identify(shown);
+  return out;
+}
+
 json user::shown_subscriptions() const {
   json out = {{"campaigns", json(campaigns_)}};
   if (subscribed_to_all_) out["all"] = *subscribed_to_all_;

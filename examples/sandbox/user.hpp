@@ -30,6 +30,8 @@ class user {
 
   /// As `/sandbox/users` shows it.
   json shown() const;
+  /// The user who was shown so.
+  static user restored(json shown);
 
  private:
   using token_list = std::vector<std::string>;
