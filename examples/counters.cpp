@@ -90,7 +90,7 @@ int main() {
   options.on_event = [&counts](const outbound::event& e) { counts.count(e); };
   outbound::outbox outbox{outbound::client{"any-key", http}, options};
   for (int n = 0; n < 10; ++n) check(static_cast<bool>(outbox.post(outbound::user{n}.identify())), "post");
-  check(static_cast<bool>(outbox.flush(std::chrono::seconds{20})), "all is answered");
+  check(static_cast<bool>(outbox.close(std::chrono::seconds{20})), "all is answered");  // and all is counted
 
   counts.print(outbox.stats());
   check(counts.sent[outbound::loss::none] == 9, "nine were delivered");
