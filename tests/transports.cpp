@@ -1,10 +1,10 @@
 // The transports of examples/transports, against the sandbox and against servers that misbehave. One suite for all of
-// them: TEMPLATE_TEST_CASE runs each case once per transport.
+// them, built once for each: TRANSPORT_HEADER is the file, TRANSPORT the type (meson.build). Those that are
+// asynchronous come through an adapter, tests/support/*_adapter.hpp.
 #include "support/catch.hpp"
 #include "support/sandbox.hpp"
 
-#include "transports/httplib.hpp"
-#include "transports/libcurl.hpp"
+#include TRANSPORT_HEADER
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -31,8 +31,6 @@
 #include <type_traits>
 #include <utility>
 #include <vector>
-
-#define EVERY_TRANSPORT transports::libcurl_transport, transports::httplib_transport
 
 namespace {
 
@@ -279,7 +277,7 @@ constexpr auto soon = 5s;
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("identify: what arrives is what was meant", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("identify: what arrives is what was meant", "[transport]", TRANSPORT) {
   const auto box = sandbox::start();
   if (!box) return;
   auto client = client_of<TestType>(box->url(), sandbox::key);
@@ -320,7 +318,7 @@ TEMPLATE_TEST_CASE("identify: what arrives is what was meant", "[transport]", EV
 }
 
 TEMPLATE_TEST_CASE("track: every kind of value arrives as it was meant", "[transport][F5][F6][F15][F17][F23]",
-                   EVERY_TRANSPORT) {
+                   TRANSPORT) {
   const auto box = sandbox::start();
   if (!box) return;
   auto client = client_of<TestType>(box->url(), sandbox::key);
@@ -386,7 +384,7 @@ TEMPLATE_TEST_CASE("track: every kind of value arrives as it was meant", "[trans
   CHECK(events_of(*box) == json::array({want}));
 }
 
-TEMPLATE_TEST_CASE("tokens and subscriptions arrive as they were meant", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("tokens and subscriptions arrive as they were meant", "[transport]", TRANSPORT) {
   const auto box = sandbox::start();
   if (!box) return;
   auto client = client_of<TestType>(box->url(), sandbox::key);
@@ -410,7 +408,7 @@ TEMPLATE_TEST_CASE("tokens and subscriptions arrive as they were meant", "[trans
   CHECK(box->get("/sandbox/users") == json::array({want}));
 }
 
-TEMPLATE_TEST_CASE("batches arrive as they were meant", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("batches arrive as they were meant", "[transport]", TRANSPORT) {
   const auto box = sandbox::start();
   if (!box) return;
   auto client = client_of<TestType>(box->url(), sandbox::key);
@@ -428,8 +426,7 @@ TEMPLATE_TEST_CASE("batches arrive as they were meant", "[transport]", EVERY_TRA
   CHECK(events_of(*box) == want_events);
 }
 
-TEMPLATE_TEST_CASE("the largest body arrives, and is not held back by Expect: 100-continue", "[transport]",
-                   EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("the largest body arrives, and is not held back by Expect: 100-continue", "[transport]", TRANSPORT) {
   const auto box = sandbox::start();
   if (!box) return;
   auto client = client_of<TestType>(box->url(), sandbox::key);
@@ -443,7 +440,7 @@ TEMPLATE_TEST_CASE("the largest body arrives, and is not held back by Expect: 10
   CHECK(time_of([&] { CHECK(TestType{}(request)); }) < 900ms);
 }
 
-TEMPLATE_TEST_CASE("the request goes out as it stands", "[transport][F37]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("the request goes out as it stands", "[transport][F37]", TRANSPORT) {
   std::string wire;
   const server recorder{[&](connection& c) {
     wire = c.read_request();
@@ -473,7 +470,7 @@ TEMPLATE_TEST_CASE("the request goes out as it stands", "[transport][F37]", EVER
   CHECK(count("Transfer-Encoding") == 0);
 }
 
-TEMPLATE_TEST_CASE("status, headers and body of the response arrive", "[transport][F39]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("status, headers and body of the response arrive", "[transport][F39]", TRANSPORT) {
   const server polite{
       always("HTTP/1.1 429 Too Many Requests\r\nRetry-After: 120\r\nx-twice: one\r\nX-Odd:  spaces around  "
              "\r\nx-twice: two\r\n"
@@ -492,7 +489,7 @@ TEMPLATE_TEST_CASE("status, headers and body of the response arrive", "[transpor
 }
 
 TEMPLATE_TEST_CASE("responses without a length, without a body, in chunks and after an interim one", "[transport][F39]",
-                   EVERY_TRANSPORT) {
+                   TRANSPORT) {
   const auto hang_up_after = [](std::string response) {
     return [response = std::move(response)](connection& c) {
       if (!c.read_request().empty()) c.write(response);
@@ -513,7 +510,7 @@ TEMPLATE_TEST_CASE("responses without a length, without a body, in chunks and af
   check(server{always("HTTP/1.1 100 Continue\r\n\r\n" + std::string{done})}, 200, "{}");
 }
 
-TEMPLATE_TEST_CASE("a refusal reads well and does not hold the key", "[transport][F36]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("a refusal reads well and does not hold the key", "[transport][F36]", TRANSPORT) {
   const auto box = sandbox::start();
   if (!box) return;
   auto client = client_of<TestType>(box->url(), sandbox::key);
@@ -546,7 +543,7 @@ TEMPLATE_TEST_CASE("a refusal reads well and does not hold the key", "[transport
   CHECK(box->get("/sandbox/rejected").size() == 4);
 }
 
-TEMPLATE_TEST_CASE("nothing was sent: no host, no connection, no such scheme", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("nothing was sent: no host, no connection, no such scheme", "[transport]", TRANSPORT) {
   std::string nobody;
   {
     const server gone{always(done)};
@@ -565,7 +562,7 @@ TEMPLATE_TEST_CASE("nothing was sent: no host, no connection, no such scheme", "
 }
 
 TEMPLATE_TEST_CASE("F34: a line break in a header is refused before there is a connection", "[transport][F34]",
-                   EVERY_TRANSPORT) {
+                   TRANSPORT) {
   const server untouched{always(done)};
   TestType transport;
   for (const std::string& evil : {"a\r\nX-Evil: 1"s, "a\nX-Evil: 1"s, "a\rX-Evil: 1"s, "a\0b"s, "\n"s}) {
@@ -585,7 +582,7 @@ TEMPLATE_TEST_CASE("F34: a line break in a header is refused before there is a c
   CHECK(transport(request_to(untouched.url())));
 }
 
-TEMPLATE_TEST_CASE("a server that never answers: no response, in time", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("a server that never answers: no response, in time", "[transport]", TRANSPORT) {
   const server silent{[](connection& c) { c.wait_for_hang_up(); }};
   const auto took = time_of([&] { check_failure(answer_of<TestType>(silent.url(), 300ms), errc::no_response); });
   CHECK(took >= 250ms);
@@ -593,7 +590,7 @@ TEMPLATE_TEST_CASE("a server that never answers: no response, in time", "[transp
   CHECK(silent.connections() == 1);
 }
 
-TEMPLATE_TEST_CASE("a server that drips: the timeout is for the whole exchange", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("a server that drips: the timeout is for the whole exchange", "[transport]", TRANSPORT) {
   const auto drip = [](std::string_view first, std::string_view drop) {
     return [first, drop](connection& c) {
       c.read_request();
@@ -616,7 +613,7 @@ TEMPLATE_TEST_CASE("a server that drips: the timeout is for the whole exchange",
   CHECK(took_too < soon);
 }
 
-TEMPLATE_TEST_CASE("a server that hangs up or talks nonsense: no response", "[transport][F39]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("a server that hangs up or talks nonsense: no response", "[transport][F39]", TRANSPORT) {
   const auto say = [](std::string words) {
     return [words = std::move(words)](connection& c) {
       if (!c.read_request().empty()) c.write(words);
@@ -645,7 +642,7 @@ TEMPLATE_TEST_CASE("a server that hangs up or talks nonsense: no response", "[tr
   CHECK(half.connections() == 1);
 }
 
-TEMPLATE_TEST_CASE("a response that is too long is cut off, and counts", "[transport][F39]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("a response that is too long is cut off, and counts", "[transport][F39]", TRANSPORT) {
   const server chatty{[](connection& c) {
     c.read_request();
     const std::string much(64 * 1024, 'x');
@@ -673,7 +670,7 @@ TEMPLATE_TEST_CASE("a response that is too long is cut off, and counts", "[trans
   CHECK(broken_off->body == "{}");
 }
 
-TEMPLATE_TEST_CASE("redirects are not followed", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("redirects are not followed", "[transport]", TRANSPORT) {
   const server elsewhere{always(done)};
   for (const char* status : {"301", "302", "303", "307", "308"}) {
     INFO(status);
@@ -687,7 +684,7 @@ TEMPLATE_TEST_CASE("redirects are not followed", "[transport]", EVERY_TRANSPORT)
   CHECK(elsewhere.connections() == 0);
 }
 
-TEMPLATE_TEST_CASE("the connection is kept, also by a transport that has moved", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("the connection is kept, also by a transport that has moved", "[transport]", TRANSPORT) {
   const server counting{always(done)};
   TestType first;
   CHECK(first(request_to(counting.url())));
@@ -703,7 +700,7 @@ TEMPLATE_TEST_CASE("the connection is kept, also by a transport that has moved",
   static_assert(!std::is_copy_constructible_v<TestType> && std::is_nothrow_move_constructible_v<TestType>);
 }
 
-TEMPLATE_TEST_CASE("a request does not wait for an acknowledgement", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("a request does not wait for an acknowledgement", "[transport]", TRANSPORT) {
   const server prompt{always(done)};
   TestType transport;
   const outbound::request request = request_to(prompt.url());
@@ -714,7 +711,7 @@ TEMPLATE_TEST_CASE("a request does not wait for an acknowledgement", "[transport
 }
 
 TEMPLATE_TEST_CASE("F46: processed, then dropped, on a connection that was kept: counted once", "[transport][F46]",
-                   EVERY_TRANSPORT) {
+                   TRANSPORT) {
   const auto box = sandbox::start();
   if (!box) return;
   auto client = client_of<TestType>(box->url(), sandbox::key);
@@ -728,7 +725,7 @@ TEMPLATE_TEST_CASE("F46: processed, then dropped, on a connection that was kept:
 }
 
 TEMPLATE_TEST_CASE("F46: dropped unprocessed on a connection that was kept: not sent again", "[transport][F46]",
-                   EVERY_TRANSPORT) {
+                   TRANSPORT) {
   const auto box = sandbox::start();
   if (!box) return;
   auto client = client_of<TestType>(box->url(), sandbox::key);
@@ -740,7 +737,7 @@ TEMPLATE_TEST_CASE("F46: dropped unprocessed on a connection that was kept: not 
   CHECK(events_of(*box).size() == 1);
 }
 
-TEMPLATE_TEST_CASE("F46: large bodies are not sent again either", "[transport][F46]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("F46: large bodies are not sent again either", "[transport][F46]", TRANSPORT) {
   std::atomic<int> requests{0};
   const server forgetful{[&](connection& c) {
     while (!c.read_request().empty()) {
@@ -759,7 +756,7 @@ TEMPLATE_TEST_CASE("F46: large bodies are not sent again either", "[transport][F
 }
 
 TEMPLATE_TEST_CASE("a connection that the server closed while it was idle: no message is lost or doubled",
-                   "[transport]", EVERY_TRANSPORT) {
+                   "[transport]", TRANSPORT) {
   std::atomic<int> requests{0};
   const server impatient{[&](connection& c) {
     if (c.read_request().empty()) return;
@@ -779,7 +776,7 @@ TEMPLATE_TEST_CASE("a connection that the server closed while it was idle: no me
   CHECK(requests >= 3);
 }
 
-TEMPLATE_TEST_CASE("a server that was started again on the same port", "[transport]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("a server that was started again on the same port", "[transport]", TRANSPORT) {
   auto box = sandbox::start();
   if (!box) return;
   auto client = client_of<TestType>(box->url(), sandbox::key);
@@ -796,7 +793,7 @@ TEMPLATE_TEST_CASE("a server that was started again on the same port", "[transpo
   CHECK(client.send(user{"u"}.track("later")));
 }
 
-TEMPLATE_TEST_CASE("any timeout is a bound", "[transport][F44]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("any timeout is a bound", "[transport][F44]", TRANSPORT) {
   const server prompt{always(done)};
   using std::chrono::milliseconds;
   for (const milliseconds timeout : {(milliseconds::max)(), milliseconds{24h}, milliseconds{INT32_MAX}}) {
@@ -816,7 +813,7 @@ TEMPLATE_TEST_CASE("any timeout is a bound", "[transport][F44]", EVERY_TRANSPORT
   }
 }
 
-TEMPLATE_TEST_CASE("transports in many threads, each with its own", "[transport][F75]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("transports in many threads, each with its own", "[transport][F75]", TRANSPORT) {
   const auto box = sandbox::start();
   if (!box) return;
   std::atomic<int> taken{0};
@@ -886,7 +883,7 @@ class identity {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("TLS: only a server that proves who it is gets anything", "[transport][tls]", EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("TLS: only a server that proves who it is gets anything", "[transport][tls]", TRANSPORT) {
   const auto own = identity::make();
   if (!own) return;
   std::atomic<int> requests{0};
@@ -909,7 +906,7 @@ TEMPLATE_TEST_CASE("TLS: only a server that proves who it is gets anything", "[t
 }
 
 TEMPLATE_TEST_CASE("TLS: a server that cannot shake hands, or does not: nothing was sent", "[transport][tls]",
-                   EVERY_TRANSPORT) {
+                   TRANSPORT) {
   const server plain{[](connection& c) {
     c.write("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
     c.wait_for_hang_up();
@@ -922,7 +919,7 @@ TEMPLATE_TEST_CASE("TLS: a server that cannot shake hands, or does not: nothing 
 }
 
 TEMPLATE_TEST_CASE("F46: TLS: read, then dropped, on a connection that was kept: not sent again",
-                   "[transport][tls][F46]", EVERY_TRANSPORT) {
+                   "[transport][tls][F46]", TRANSPORT) {
   const auto own = identity::make();
   if (!own) return;
   std::atomic<int> requests{0};
@@ -942,8 +939,7 @@ TEMPLATE_TEST_CASE("F46: TLS: read, then dropped, on a connection that was kept:
   }
 }
 
-TEMPLATE_TEST_CASE("TLS: writing to a connection that has gone raises no SIGPIPE", "[transport][tls]",
-                   EVERY_TRANSPORT) {
+TEMPLATE_TEST_CASE("TLS: writing to a connection that has gone raises no SIGPIPE", "[transport][tls]", TRANSPORT) {
   const auto own = identity::make();
   if (!own) return;
   const server rude{own->over_tls([](connection& c) {

@@ -1,0 +1,102 @@
+// Counters of an outbox, named as OpenTelemetry names metrics, without its SDK: plain atomics that whatever exports
+// metrics in your program may read. With the SDK, each `add` is `counter->Add(1, {{"error.type", ...}})`. Sends
+// nothing.
+//
+//   messaging.client.sent.messages       counter    {message}  what was answered well, and what was lost: error.type
+//   outbound.client.retries              counter    {request}  error.type
+//   outbound.client.held                 up-down    1 while the queue waits for the set-up or the API
+//   outbound.client.queue.messages       up-down    {message}  from `stats`, at the moment of the export
+//
+// Semantic conventions: error.type is the low-cardinality name of what went wrong, absent where nothing did.
+#include "outbound.hpp"
+#include "transports/recording.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+
+namespace {
+
+/// A counter with one attribute, error.type, whose values are those of an enum: an atomic for each.
+template <class Enum, std::size_t n>
+class counter {
+ public:
+  void add(Enum type) noexcept { values_[static_cast<std::size_t>(type)].fetch_add(1, std::memory_order_relaxed); }
+  std::uint64_t operator[](Enum type) const noexcept {
+    return values_[static_cast<std::size_t>(type)].load(std::memory_order_relaxed);
+  }
+
+ private:
+  std::atomic<std::uint64_t> values_[n]{};
+};
+
+constexpr const char* error_types[] = {"",          "refused", "unexpected", "ambiguous",
+                                       "exhausted", "expired", "overflow",   "closed"};
+constexpr std::size_t losses = static_cast<std::size_t>(outbound::loss::closed) + 1;
+static_assert(sizeof error_types / sizeof error_types[0] == losses, "a name for each loss");
+constexpr std::size_t codes = static_cast<std::size_t>(outbound::errc::out_of_memory) + 1;
+
+struct metrics {
+  counter<outbound::loss, losses> sent{};
+  counter<outbound::errc, codes> retries{};
+  std::atomic<std::int64_t> held{};
+
+  /// For `on_event`: called on the outbox's threads, perhaps several at once.
+  void count(const outbound::event& e) noexcept {
+    using kind = outbound::event::kind;
+    switch (e.what) {
+      case kind::delivered:
+      case kind::failed:
+      case kind::dropped: return sent.add(e.why);
+      case kind::retrying: return retries.add(e.cause.code);
+      case kind::held: held.fetch_add(1, std::memory_order_relaxed); return;
+      case kind::resumed: held.fetch_sub(1, std::memory_order_relaxed); return;
+      case kind::store_failed:
+      case kind::worker_failed: return;  // for the log
+    }
+  }
+
+  /// In the text format of Prometheus, which OpenTelemetry's collectors read.
+  void print(const outbound::delivery_stats& now) const {
+    const auto number = [](std::uint64_t n) { return static_cast<unsigned long long>(n); };
+    for (std::size_t i = 0; i < losses; ++i)
+      std::printf("messaging_client_sent_messages_total{error_type=\"%s\"} %llu\n", error_types[i],
+                  number(sent[static_cast<outbound::loss>(i)]));
+    std::uint64_t all = 0;
+    for (std::size_t i = 0; i < codes; ++i) all += retries[static_cast<outbound::errc>(i)];
+    std::printf("outbound_client_retries_total %llu\n", number(all));
+    std::printf("outbound_client_held %lld\n", static_cast<long long>(held.load(std::memory_order_relaxed)));
+    std::printf("outbound_client_queue_messages %llu\n", number(now.queued + now.in_flight));
+  }
+};
+
+int failures = 0;
+void check(bool ok, const char* what) {
+  if (ok) return;
+  std::fprintf(stderr, "FAILED: %s\n", what);
+  ++failures;
+}
+
+}  // namespace
+
+int main() {
+  metrics counts;
+  transports::recording http;  // one is refused, one has to wait, the key is wrong for a while
+  http.answer(outbound::response{400}).answer(outbound::response{503}).answer(outbound::response{401});
+  outbound::outbox_options options;
+  options.retry.first_delay = std::chrono::milliseconds{1};
+  options.on_event = [&counts](const outbound::event& e) { counts.count(e); };
+  outbound::outbox outbox{outbound::client{"any-key", http}, options};
+  for (int n = 0; n < 10; ++n) check(static_cast<bool>(outbox.post(outbound::user{n}.identify())), "post");
+  check(static_cast<bool>(outbox.close(std::chrono::seconds{20})), "all is answered");  // and all is counted
+
+  counts.print(outbox.stats());
+  check(counts.sent[outbound::loss::none] == 9, "nine were delivered");
+  check(counts.sent[outbound::loss::refused] == 1, "one was refused");
+  check(counts.retries[outbound::errc::unavailable] == 1, "one was tried again");
+  check(counts.held == 0, "and nothing is held now");
+  check(outbox.stats().delivered == counts.sent[outbound::loss::none], "the counters agree with `stats`");
+  return failures == 0 ? 0 : 1;
+}
