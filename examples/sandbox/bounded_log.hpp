@@ -16,10 +16,19 @@ class bounded_log {
 
   /// `bytes` is what the row counts for; the newest row stays, however large.
   void add(Row row, std::size_t bytes) {
+    add(std::move(row), bytes, [](const Row&) {});
+  }
+
+  /// Calls `dropped` with each row that has to go.
+  template <typename Dropped>
+  void add(Row row, std::size_t bytes, Dropped dropped) {
     rows_.push_back({std::move(row), bytes});
     bytes_ += bytes;
     ++total_;
-    while (rows_.size() > 1 && (rows_.size() > max_rows_ || bytes_ > max_bytes_)) drop_oldest();
+    while (rows_.size() > 1 && (rows_.size() > max_rows_ || bytes_ > max_bytes_)) {
+      dropped(rows_.front().row);
+      drop_oldest();
+    }
   }
 
   /// How many were ever added.

@@ -1,5 +1,6 @@
 #include "calls.hpp"
 
+#include "fields.hpp"
 #include "refusal.hpp"
 
 #include <algorithm>
@@ -33,11 +34,7 @@ constexpr std::array<call, 14> calls = {{
     {"/v2/unsubscribe/campaigns", action::unsubscribe_campaigns, "", false},
 }};
 
-bool is_string(const json& value) { return value.is_string(); }
-bool is_object(const json& value) { return value.is_object(); }
 bool is_true(const json& value) { return value.is_boolean() && value.get<bool>(); }
-
-bool is_filled_string(const json& value) { return value.is_string() && !value.get_ref<const std::string&>().empty(); }
 
 bool is_signed_64(const json& value) {
   constexpr auto largest = static_cast<std::uint64_t>((std::numeric_limits<std::int64_t>::max)());
@@ -60,11 +57,6 @@ bool is_filled_array_of(const json& value) {
   return is_array_of<Holds>(value) && !value.empty();
 }
 
-struct rule {
-  bool (*holds)(const json&);
-  const char* wanted;
-};
-
 constexpr rule an_id{is_id, "a non-empty string or an integer within +-(2^53 - 1)"};
 constexpr rule a_text{is_string, "a string"};
 constexpr rule a_filled_text{is_filled_string, "a non-empty string"};
@@ -74,15 +66,6 @@ constexpr rule some_ids{is_filled_array_of<is_id>,
 constexpr rule an_object{is_object, "an object"};
 constexpr rule unix_seconds{is_signed_64, "an integer, Unix seconds"};
 constexpr rule just_true{is_true, "true"};
-
-enum class presence { required, optional };
-
-struct field {
-  std::string_view name;
-  presence must_be;
-  rule value;
-};
-using fields = std::vector<field>;
 
 const fields& fields_of(action what) {
   static const field user_id{"user_id", presence::required, an_id};
@@ -127,27 +110,6 @@ const fields& fields_of(action what) {
   return every_campaign;
 }
 
-std::string in_quotes(std::string_view name) { return written(json(name)); }
-
-void check_field(const field& expected, const json& body) {
-  const auto found = body.find(expected.name);
-  if (found == body.end()) {
-    if (expected.must_be == presence::optional) return;
-    throw refusal(code::missing_field, "field " + in_quotes(expected.name) + " is missing");
-  }
-  if (expected.value.holds(*found)) return;
-  throw refusal(code::invalid_field, "field " + in_quotes(expected.name) + " must be " + expected.value.wanted +
-                                         " (found: " + found->type_name() + ")");
-}
-
-void check_no_other(const fields& known, const json& body) {
-  for (const auto& [name, value] : body.items()) {
-    const auto is_this = [&name = name](const field& one) { return one.name == name; };
-    if (std::any_of(known.begin(), known.end(), is_this)) continue;
-    throw refusal(code::unknown_field, "this call has no field " + in_quotes(name));
-  }
-}
-
 void check_token_or_all(const json& body) {
   const bool one_token = body.contains("token");
   const bool all_tokens = body.contains("all");
@@ -156,12 +118,7 @@ void check_token_or_all(const json& body) {
 }
 
 void check_body(action what, const json& body) {
-  if (!body.is_object()) {
-    throw refusal(code::not_an_object, std::string("a body must be an object, not of type ") + body.type_name());
-  }
-  const auto& known = fields_of(what);
-  for (const auto& expected : known) check_field(expected, body);
-  check_no_other(known, body);
+  check_fields(fields_of(what), body);
   if (what == action::disable_token) check_token_or_all(body);
 }
 

@@ -1,34 +1,30 @@
 #ifndef SANDBOX_FAULTS_HPP
 #define SANDBOX_FAULTS_HPP
 
+#include "fault_rule.hpp"
 #include "json_text.hpp"
 
-#include <cstdint>
 #include <mutex>
+#include <string_view>
+#include <vector>
 
 namespace sandbox {
-
-enum class fault {
-  none,
-  drop_before,  ///< close the connection, unprocessed and unanswered
-  drop_after,   ///< close the connection, processed but unanswered
-};
 
 /// Which of the calls to come go wrong. Every member may be called from any thread.
 class fault_plan {
  public:
-  /// `{"drop_before": N, "drop_after": N}`, either or both: the Nth next call, 1 the next, 0 none. Throws `refusal`.
-  void set(const json& wish);
+  /// Adds a rule, all rules of an array, or what `{"drop_before": N, "drop_after": N}` is short for. Throws `refusal`,
+  /// and then has added nothing.
+  void add(const json& wish);
   void reset();
-  /// The calls still to come until each fault, in the form that `set` takes.
+  /// The rules that are not over, in the form that `add` takes.
   json shown() const;
   /// To be asked once for each call.
-  fault next();
+  fault next(std::string_view path);
 
  private:
   mutable std::mutex lock_;
-  std::uint64_t drop_before_ = 0;
-  std::uint64_t drop_after_ = 0;
+  std::vector<fault_rule> rules_;
 };
 
 }  // namespace sandbox

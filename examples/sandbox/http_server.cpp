@@ -8,6 +8,7 @@
 #include <boost/beast/http.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <limits>
@@ -33,6 +34,8 @@ constexpr auto patience = std::chrono::seconds(10);
 /// How long a client may take to hang up once it has been told that the connection ends.
 constexpr auto farewell = std::chrono::seconds(2);
 constexpr auto any_size = (std::numeric_limits<std::uint64_t>::max)();  // Beast 1.74 takes its own `none` for 0
+/// What an answer that is cut short lacks of the body that it announces.
+constexpr std::size_t missing_bytes = 100;
 constexpr auto pause_when_out_of_sockets = std::chrono::milliseconds(100);
 
 std::optional<std::string> header_of(const http::fields& headers, const char* name) {
@@ -68,18 +71,19 @@ class session_list {
   void add(session& one);
   void remove(session& one);
   void end_all();
-  bool ending() const;
+  bool ending() const { return ending_; }
 
  private:
-  mutable std::mutex lock_;
+  std::mutex lock_;
   std::unordered_set<session*> sessions_;
-  bool ending_ = false;
+  std::atomic<bool> ending_{false};
 };
 
 /// One connection. Everything runs on the strand of its socket, but for construction and `end`.
 class session : public std::enable_shared_from_this<session> {
  public:
-  session(tcp::socket socket, service& app, session_list& all) : stream_(std::move(socket)), app_(app), all_(all) {
+  session(tcp::socket socket, service& app, session_list& all)
+      : stream_(std::move(socket)), app_(app), all_(all), delay_(stream_.get_executor()) {
     all_.add(*this);
   }
   session(const session&) = delete;
@@ -90,9 +94,10 @@ class session : public std::enable_shared_from_this<session> {
     asio::dispatch(stream_.get_executor(), [self = shared_from_this()] { self->next_request(); });
   }
 
-  /// From any thread: an idle connection closes at once, a busy one after its answer.
+  /// From any thread: an idle connection closes at once, a busy one after its answer, which waits no longer.
   void end() {
     asio::post(stream_.get_executor(), [self = shared_from_this()] {
+      self->delay_.cancel();
       if (self->idle_) self->close();
     });
   }
@@ -109,12 +114,15 @@ class session : public std::enable_shared_from_this<session> {
     parser_->body_limit(any_size);  // the path says which limit, and it is not known yet
     if (buffer_.size() != 0) return read_header();
     idle_ = true;
-    stream_.socket().async_wait(tcp::socket::wait_read, then(&session::on_readable));
+    stream_.expires_never();
+    stream_.async_read_some(buffer_.prepare(read_at_once), then(&session::on_first_bytes));
   }
 
-  void on_readable(error_code failure) {
+  void on_first_bytes(error_code failure, std::size_t size) {
     idle_ = false;
-    if (!failure && stream_.socket().is_open()) read_header();
+    if (failure) return close();
+    buffer_.commit(size);
+    read_header();
   }
 
   void read_header() {
@@ -148,9 +156,14 @@ class session : public std::enable_shared_from_this<session> {
 
   void on_request(error_code failure, std::size_t) {
     if (failure) return on_read_failure(failure);
-    const bool keep_alive = parser_->get().keep_alive();
-    const auto out = app_.handle(request_of(parser_->get()));
-    return out.drop ? close() : write(out, keep_alive);
+    answer_ = app_.handle(request_of(parser_->get()));
+    stays_ = parser_->get().keep_alive() && answer_.how == sending::complete;
+    return answer_.delay.count() == 0 || all_.ending() ? send() : send_later();
+  }
+
+  void send_later() {
+    delay_.expires_after(answer_.delay);
+    delay_.async_wait([self = shared_from_this()](error_code) { self->send(); });  // also when it is cut short
   }
 
   /// What breaks the rules of HTTP or a limit is told so; who has gone cannot be told anything.
@@ -163,24 +176,40 @@ class session : public std::enable_shared_from_this<session> {
     const auto why =
         is_too_large ? too_large(in.path) : refusal(code::not_http, "cannot be read as HTTP: " + failure.message());
     in.body.clear();
-    write(app_.refuse(in, why), false);
+    answer_ = app_.refuse(std::move(in), why);
+    stays_ = false;
+    send();
   }
 
-  void write(const answer& out, bool keep_alive) {
-    response_.emplace(static_cast<http::status>(out.status), parser_->get().version());
-    response_->set(http::field::content_type, "application/json");
-    if (!out.allow.empty()) response_->set(http::field::allow, out.allow);
-    response_->keep_alive(keep_alive && !all_.ending());
-    response_->body() = out.body;
-    response_->prepare_payload();
-    if (parser_->get().method() == http::verb::head) response_->body().clear();  // RFC 9110 9.3.2
+  void send() {
+    if (answer_.how == sending::nothing) return close();
     stream_.expires_after(patience);
+    if (answer_.how == sending::raw) {
+      asio::async_write(stream_, asio::buffer(answer_.body), then(&session::on_written));
+    } else {
+      write_response();
+    }
+  }
+
+  void write_response() {
+    stays_ = stays_ && !all_.ending();
+    response_.emplace();
+    response_->version(parser_->get().version());
+    response_->result(static_cast<unsigned>(answer_.status));
+    response_->set(http::field::content_type, answer_.content_type);
+    for (const auto& [name, value] : answer_.headers) response_->set(name, value);
+    response_->keep_alive(stays_);
+    response_->body() = std::move(answer_.body);
+    response_->prepare_payload();
+    if (answer_.status == 204) response_->erase(http::field::content_length);  // RFC 9110 8.6
+    if (answer_.how == sending::cut_short) response_->content_length(response_->body().size() + missing_bytes);
+    if (parser_->get().method() == http::verb::head) response_->body().clear();  // RFC 9110 9.3.2
     http::async_write(stream_, *response_, then(&session::on_written));
   }
 
   void on_written(error_code failure, std::size_t) {
     if (failure) return close();
-    return response_->keep_alive() ? next_request() : close_after_the_client();
+    return stays_ ? next_request() : close_after_the_client();
   }
 
   /// A close while bytes still come in makes the client lose the answer it has not read yet (RFC 9112 9.6).
@@ -204,6 +233,7 @@ class session : public std::enable_shared_from_this<session> {
     stream_.close();
   }
 
+  static constexpr std::size_t read_at_once = 8 * 1024;  // a call whole, mostly
   static constexpr std::size_t discarded_at_once = 64 * 1024;
 
   beast::tcp_stream stream_;
@@ -212,7 +242,10 @@ class session : public std::enable_shared_from_this<session> {
   beast::flat_buffer buffer_;
   std::optional<http::request_parser<http::string_body>> parser_;
   std::optional<http::response<http::string_body>> response_;
-  bool idle_ = false;  // waiting for the first byte of a request
+  answer answer_;
+  asio::steady_timer delay_;
+  bool stays_ = false;  // connected after the answer
+  bool idle_ = false;   // waiting for the first byte of a request
 };
 
 void session_list::add(session& one) {
@@ -223,11 +256,6 @@ void session_list::add(session& one) {
 void session_list::remove(session& one) {
   const std::lock_guard hold(lock_);
   sessions_.erase(&one);
-}
-
-bool session_list::ending() const {
-  const std::lock_guard hold(lock_);
-  return ending_;
 }
 
 void session_list::end_all() {

@@ -17,13 +17,14 @@ constexpr int exit_ok = 0;
 constexpr int exit_failed = 1;
 constexpr int exit_usage = 2;
 
-constexpr const char* usage = R"(Usage: outbound-sandbox [--port N] [--key KEY]
+constexpr const char* usage = R"(Usage: outbound-sandbox [--port N] [--key KEY] [--deduplicate]
 
 A stand-in for the Outbound API on 127.0.0.1 that checks every call and shows what it understood.
 
-  --port N     listen on this port; 0 picks a free one (default: 0)
-  --key KEY    the X-Outbound-Key that callers must send (default: sandbox-key)
-  --help       show this text
+  --port N       listen on this port; 0 picks a free one (default: 0)
+  --key KEY      the X-Outbound-Key that callers must send (default: sandbox-key)
+  --deduplicate  process a call once only, however often it comes with the same X-Outbound-GUID
+  --help         show this text
 
 It prints one line, "listening on http://127.0.0.1:PORT", and runs until Ctrl-C or SIGTERM.
 )";
@@ -31,6 +32,7 @@ It prints one line, "listening on http://127.0.0.1:PORT", and runs until Ctrl-C 
 struct options {
   std::uint16_t port = 0;
   std::string key = "sandbox-key";
+  bool deduplicate = false;
   bool help = false;
 };
 
@@ -66,6 +68,10 @@ options parsed(const std::vector<std::string_view>& arguments) {
       out.help = true;
       continue;
     }
+    if (name == "--deduplicate") {
+      out.deduplicate = true;
+      continue;
+    }
     if (name != "--port" && name != "--key") throw usage_error("unknown option '" + std::string(name) + "'");
     if (++at == arguments.end()) throw usage_error(std::string(name) + " needs a value");
     if (name == "--port") {
@@ -78,7 +84,7 @@ options parsed(const std::vector<std::string_view>& arguments) {
 }
 
 int serve(const options& wanted) {
-  sandbox::service app(wanted.key);
+  sandbox::service app(wanted.key, wanted.deduplicate);
   sandbox::http_server server(app, wanted.port);
   std::cout << "listening on http://127.0.0.1:" << server.port() << std::endl;
   server.run();

@@ -19,13 +19,14 @@ int status_of(code why) {
     case code::out_of_range:
     case code::invalid_batch:
     case code::wrong_content_type:
-    case code::not_http: break;
+    case code::not_http:
+    case code::asked_for: break;
   }
   return 400;
 }
 
-std::string refusal::body() const {
-  return written({{"error", {{"Message", what()}, {"Code", static_cast<int>(why_)}}}});
+std::string error_body(code why, const std::string& message) {
+  return written({{"error", {{"Message", message}, {"Code", static_cast<int>(why)}}}});
 }
 
 }  // namespace sandbox

@@ -22,10 +22,14 @@ enum class code {
   wrong_method = 12,
   too_large = 13,
   not_http = 14,
+  asked_for = 15,  // not the caller's mistake, but a fault (faults.hpp)
 };
 
 /// The HTTP status that goes with a code.
 int status_of(code why);
+
+/// `{"error":{"Message":"...","Code":N}}`
+std::string error_body(code why, const std::string& message);
 
 /// Thrown by whoever finds the fault, caught in one place that makes it an answer; nothing was processed.
 class refusal : public std::runtime_error {
@@ -34,8 +38,7 @@ class refusal : public std::runtime_error {
 
   code why() const { return why_; }
   int status() const { return status_of(why_); }
-  /// `{"error":{"Message":"...","Code":N}}`
-  std::string body() const;
+  std::string body() const { return error_body(why_, what()); }
 
  private:
   code why_;

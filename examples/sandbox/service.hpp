@@ -5,9 +5,11 @@
 #include "refusal.hpp"
 #include "state.hpp"
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace sandbox {
 
@@ -22,42 +24,58 @@ struct request {
   std::optional<std::string> client;  ///< X-Outbound-Client
 };
 
+/// How much of an answer goes out. The connection closes after all but a complete one.
+enum class sending {
+  complete,
+  cut_short,  ///< announces a longer body than it has
+  raw,        ///< the body alone, no HTTP around it
+  nothing,
+};
+
 struct answer {
   int status = 0;
-  std::string body;   ///< JSON
-  std::string allow;  ///< for a 405: the value of `Allow`
-  bool drop = false;  ///< send nothing, close the connection
+  std::string body{};
+  std::string content_type = "application/json";
+  std::vector<std::pair<std::string, std::string>> headers{};  ///< besides those of every answer
+  sending how = sending::complete;
+  std::chrono::milliseconds delay{0};  ///< before it is sent
 };
 
 /// What every request gets. Every member may be called from any thread.
 class service {
  public:
-  explicit service(std::string key) : key_(std::move(key)) {}
+  service(std::string key, bool deduplicate) : key_(std::move(key)), deduplicate_(deduplicate), state_(deduplicate) {}
 
-  answer handle(const request& in);
+  answer handle(request in);
   /// For what is found wrong before there is a whole request.
-  answer refuse(const request& in, const refusal& why);
+  answer refuse(request in, const refusal& why);
 
  private:
   struct own_route;
   static const own_route* find_own(const std::string& method, const std::string& path);
   static std::string allowed_methods(const std::string& path);
 
-  answer api(const request& in);
-  void process(const request& in);
+  answer api(request in);
+  answer processed(request in);
   /// Whatever is not a call: the sandbox's own endpoints, else 404 or 405.
-  json run_own(const request& in);
+  answer run_own(const request& in);
 
-  json show_users(const request&) { return state_.users(); }
-  json show_events(const request&) { return state_.events(); }
-  json show_requests(const request&) { return state_.requests(); }
-  json show_rejected(const request&) { return state_.rejected(); }
-  json show_totals(const request&) { return state_.totals(); }
-  json show_faults(const request&) { return faults_.shown(); }
-  json set_faults(const request& in);
-  json reset(const request&);
+  answer show_users(const request&);
+  answer show_events(const request&);
+  answer show_requests(const request&);
+  answer show_rejected(const request&);
+  answer show_faulted(const request&);
+  answer show_deliveries(const request&);
+  answer show_totals(const request&);
+  answer reset(const request&);
+  answer show_faults(const request&);
+  answer add_faults(const request& in);
+  answer forget_faults(const request&);
+  answer show_settings(const request&);
+  answer change_settings(const request& in);
 
   std::string key_;
+  bool deduplicate_;  // as at the start
   state state_;
   fault_plan faults_;
 };

@@ -13,13 +13,35 @@ void add_if_sent(json& out, const char* name, const std::optional<std::string>& 
   if (header) out[name] = *header;
 }
 
+json shown_arrival(const arrival& from) {
+  json out = {{"path", from.path}, {"body", from.body}};
+  add_if_sent(out, "guid", from.guid);
+  add_if_sent(out, "client", from.client);
+  return out;
+}
+
 }  // namespace
 
-void state::accept(const call& to, const std::vector<json>& bodies, arrival from) {
-  const std::lock_guard hold(lock_);
+void state::accept(const call& to, std::vector<json> bodies, arrival from) {
+  auto entry = delivery_of(to, bodies, from.body, from.guid);
   const auto bytes = from.body.size();
-  for (const auto& body : bodies) apply(to, body, from, bytes / bodies.size());
+  const std::lock_guard hold(lock_);
+  judge(entry);
+  if (entry.applied) {
+    for (auto& body : bodies) apply(to, std::move(body), from, bytes / bodies.size());
+  }
+  const auto size = entry.size();
+  all_.deliveries.add(std::move(entry), size);
   all_.requests.add({std::move(from), accepted, {}}, bytes);
+}
+
+void state::judge(delivery& one) {
+  one.seq = all_.deliveries.total() + 1;
+  if (!one.guid) return;
+  one.seen = all_.guids.note(*one.guid, one.what);
+  if (one.seen == sighting::duplicate) ++all_.duplicates;
+  if (one.seen == sighting::conflict) ++all_.conflicts;
+  one.applied = !deduplicate_ || one.seen == sighting::first;
 }
 
 void state::reject(arrival from, const refusal& why) {
@@ -28,15 +50,33 @@ void state::reject(arrival from, const refusal& why) {
   all_.rejected.add({std::move(from), why.status(), why.what()}, bytes);
 }
 
-void state::reset() {
+void state::meet(const fault& planned, arrival from) {
   const std::lock_guard hold(lock_);
-  all_ = contents{};
+  const auto bytes = from.body.size();
+  ++all_.faults[planned.name];
+  all_.faulted.add({std::move(from), planned.name, planned.processed}, bytes);
 }
 
-void state::apply(const call& to, const json& body, const arrival& from, std::size_t bytes) {
+void state::deduplicate(bool on) {
+  const std::lock_guard hold(lock_);
+  deduplicate_ = on;
+}
+
+bool state::deduplicates() const {
+  const std::lock_guard hold(lock_);
+  return deduplicate_;
+}
+
+void state::reset() {
+  contents forgotten;  // there may be much to free, which nobody has to wait for
+  const std::lock_guard hold(lock_);
+  std::swap(all_, forgotten);
+}
+
+void state::apply(const call& to, json body, const arrival& from, std::size_t bytes) {
   switch (to.what) {
     case action::identify: identify(body); break;
-    case action::track: all_.events.add({body, from.guid, from.received}, bytes); break;
+    case action::track: all_.events.add({std::move(body), from.guid, from.received}, bytes); break;
     case action::register_token: user_of(body).register_token(to.platform, token_of(body)); break;
     case action::disable_token:
       if (body.contains("all")) {
@@ -80,10 +120,16 @@ json state::shown(const event& one) {
 }
 
 json state::shown(const request& one) {
-  json out = {{"path", one.from.path}, {"status", one.status}, {"body", one.from.body}};
+  auto out = shown_arrival(one.from);
+  out["status"] = one.status;
   if (!one.reason.empty()) out["reason"] = one.reason;
-  add_if_sent(out, "guid", one.from.guid);
-  add_if_sent(out, "client", one.from.client);
+  return out;
+}
+
+json state::shown(const faulted_call& one) {
+  auto out = shown_arrival(one.from);
+  out["fault"] = one.fault;
+  out["processed"] = one.processed;
   return out;
 }
 
@@ -116,12 +162,25 @@ json state::rejected() const {
   return shown(all_.rejected);
 }
 
+json state::faulted() const {
+  const std::lock_guard hold(lock_);
+  return shown(all_.faulted);
+}
+
+std::string state::deliveries() const {
+  std::vector<delivery> rows;  // a copy, as writing takes much longer than copying
+  {
+    const std::lock_guard hold(lock_);
+    all_.deliveries.each([&rows](const delivery& one) { rows.push_back(one); });
+  }
+  return ndjson_of(rows);
+}
+
 json state::totals() const {
   const std::lock_guard hold(lock_);
-  return {{"users", all_.users.size()},
-          {"events", all_.events.total()},
-          {"requests", all_.requests.total()},
-          {"rejected", all_.rejected.total()}};
+  return {{"users", all_.users.size()},        {"events", all_.events.total()}, {"requests", all_.requests.total()},
+          {"rejected", all_.rejected.total()}, {"duplicates", all_.duplicates}, {"conflicts", all_.conflicts},
+          {"faults", json(all_.faults)}};
 }
 
 }  // namespace sandbox
