@@ -132,7 +132,6 @@
 #include <cstring>           // memcpy, memmove, memcmp, strlen
 #include <exception>         // what a transport may throw
 #include <initializer_list>  // {{"key", value}, ...}
-#include <new>               // bad_alloc
 #include <string>            // owned text
 #include <string_view>       // text
 #include <system_error>      // errc as std::error_code
@@ -770,7 +769,7 @@ class identify : public message {
   /// Braces of members, an `object`, a map, a `json` object, or a type of yours that makes an object.
   identify& attributes(std::initializer_list<member> members) & OUTBOUND_LIFETIMEBOUND_;
   template <class T>
-      identify& attributes(const T& all) & OUTBOUND_LIFETIMEBOUND_;
+  identify& attributes(const T& all) & OUTBOUND_LIFETIMEBOUND_;
 
   /// Extension: a name of the tz database, "America/Los_Angeles".
   identify& timezone(optional_text v) & OUTBOUND_LIFETIMEBOUND_;
@@ -778,7 +777,7 @@ class identify : public message {
   identify& group(text group_id) & OUTBOUND_LIFETIMEBOUND_;
   identify& group(text group_id, std::initializer_list<member> attributes) & OUTBOUND_LIFETIMEBOUND_;
   template <class T>
-      identify& group(text group_id, const T& attributes) & OUTBOUND_LIFETIMEBOUND_;
+  identify& group(text group_id, const T& attributes) & OUTBOUND_LIFETIMEBOUND_;
   /// Extension: an alias; what is known of `previous` now belongs to this user.
   identify& previous_id(const user& previous) & OUTBOUND_LIFETIMEBOUND_;
 
@@ -794,7 +793,7 @@ class identify : public message {
     return std::move(attributes(members));
   }
   template <class T>
-      identify&& attributes(const T& all) && OUTBOUND_LIFETIMEBOUND_ {
+  identify&& attributes(const T& all) && OUTBOUND_LIFETIMEBOUND_ {
     return std::move(attributes(all));
   }
   identify&& timezone(optional_text v) && OUTBOUND_LIFETIMEBOUND_ { return std::move(timezone(v)); }
@@ -803,7 +802,7 @@ class identify : public message {
     return std::move(group(group_id, attributes));
   }
   template <class T>
-      identify&& group(text group_id, const T& attributes) && OUTBOUND_LIFETIMEBOUND_ {
+  identify&& group(text group_id, const T& attributes) && OUTBOUND_LIFETIMEBOUND_ {
     return std::move(group(group_id, attributes));
   }
   identify&& previous_id(const user& previous) && OUTBOUND_LIFETIMEBOUND_ { return std::move(previous_id(previous)); }
@@ -821,7 +820,7 @@ class track : public message {
   /// As `identify::attributes`.
   track& properties(std::initializer_list<member> members) & OUTBOUND_LIFETIMEBOUND_;
   template <class T>
-      track& properties(const T& all) & OUTBOUND_LIFETIMEBOUND_;
+  track& properties(const T& all) & OUTBOUND_LIFETIMEBOUND_;
   /// Extension: when it happened, sent as integer Unix seconds. 1970-01-01 is a time, not "now".
   track& at(std::chrono::system_clock::time_point when) & OUTBOUND_LIFETIMEBOUND_;
 
@@ -830,7 +829,7 @@ class track : public message {
     return std::move(properties(members));
   }
   template <class T>
-      track&& properties(const T& all) && OUTBOUND_LIFETIMEBOUND_ {
+  track&& properties(const T& all) && OUTBOUND_LIFETIMEBOUND_ {
     return std::move(properties(all));
   }
   track&& at(std::chrono::system_clock::time_point when) && OUTBOUND_LIFETIMEBOUND_ { return std::move(at(when)); }
@@ -942,6 +941,7 @@ enum class errc {
   out_of_memory,
 };
 
+/// The category of every `errc`; what makes `std::error_code{errc::throttled}` and comparisons with one work.
 const std::error_category& error_category() noexcept;
 std::error_code make_error_code(errc code) noexcept;
 
@@ -1088,9 +1088,10 @@ std::string curl_command(const request& r);
 
 // >>client ------------------------------------------------------------------------------------------------------------
 
+/// What a client does otherwise than by default.
 struct options {
-  std::string base_url{
-      "https://api.outbound.io"};  ///< http or https, a host, perhaps a port and a path; no user, query or fragment
+  /// http or https, a host, perhaps a port and a path; no user, query or fragment.
+  std::string base_url{"https://api.outbound.io"};
   std::chrono::milliseconds timeout{30'000};  ///< for one request; handed to the transport, must be positive
   bool strict{false};                         ///< warnings stop a message too
 };
@@ -1231,6 +1232,7 @@ struct guid_seed {
   std::uint64_t low{};
 };
 
+/// Bounds, durability and hooks of a delivery_queue.
 struct queue_options {
   retry_policy retry{};
   std::size_t max_messages{100'000};
@@ -1380,6 +1382,7 @@ class delivery_queue {
   void judge_transient(detail::queued* first, const outbound::error& cause) noexcept;
   void judge_setup(detail::queued* first, const outbound::error& cause) noexcept;
   void hold(detail::gate& g, detail::queued* first, const outbound::error& cause) noexcept;
+  void welcome(detail::lane& l) noexcept;
   void reopen(detail::gate& g) noexcept;
   void run_clocks() noexcept;
   std::int64_t jitter(unsigned failures) noexcept;
@@ -1393,6 +1396,9 @@ class delivery_queue {
   void forget() noexcept;
   void note(event::kind what, loss why, const detail::queued* q, const outbound::error& cause) noexcept;
   void tell() noexcept;
+
+  friend struct detail::core;
+  std::int64_t next_call() const noexcept;
 
   queue_options options_;
   outbound::error setup_{};  // of the store; code 0: none
@@ -1420,9 +1426,9 @@ class delivery_queue {
 #ifndef OUTBOUND_NO_THREADS
 // >>outbox ------------------------------------------------------------------------------------------------------------
 
+/// Those of an outbox.
 struct outbox_options : queue_options {
-  std::size_t workers{
-      1};  ///< threads, each with one request at a time; 0: `flush` and `close` deliver on their caller's
+  std::size_t workers{1};  ///< threads, each with one request at a time; 0: `flush` and `close` deliver themselves
   callback<transport()> make_transport{};          ///< one for each worker; empty: the client's, for one worker
   std::chrono::milliseconds close_timeout{5'000};  ///< of the destructor
   int (*process_id)(){};  ///< getpid, say: where it has changed (fork), everything returns at once; null: no fork
@@ -4142,6 +4148,7 @@ namespace detail {
 
 inline constexpr std::int64_t one_second = 1000;  // times and durations are in milliseconds, unless they say seconds
 inline constexpr std::int64_t longest_duration = 365 * 86400 * one_second;
+inline constexpr std::int64_t no_time = INT64_MAX;
 inline constexpr std::int64_t longest_retry_after = 3600 * one_second;
 inline constexpr std::int64_t budget_interval = one_second / 10;  // after which a spent retry is back
 inline constexpr unsigned outage = 5;                             // failures in a row
@@ -4543,7 +4550,9 @@ inline void discard(queued* q, line_table& lines) noexcept {
 // A message that is not in the queue yet.
 struct unposted {
   line_table& lines;
-  queued* q;
+  queued* q{new queued};
+
+  explicit unposted(line_table& t) : lines{t} {}
   unposted(const unposted&) = delete;
   unposted& operator=(const unposted&) = delete;
   ~unposted() {
@@ -4594,7 +4603,7 @@ inline result<void> delivery_queue::accept(const message& m) {
   const bool can_drop = options_.when_full == overflow::drop_oldest && body.size() <= options_.max_bytes &&
                         stats_.in_flight < options_.max_messages;
   if (is_full(body.size()) && !can_drop) return full();
-  detail::unposted made{lines_, new detail::queued};
+  detail::unposted made{lines_};
   fill(*made.q, m.path(), body, m.user_key());
   made.q->id = next_id_;
   made.q->guid = detail::make_guid(options_.seed, next_id_, body);
@@ -4630,10 +4639,12 @@ inline void delivery_queue::fill(detail::queued& q, std::string_view path, std::
   q.lane = 0;
   while (q.lane != lanes_.size() && lanes_[q.lane].path != path) ++q.lane;
   if (q.lane == lanes_.size()) {
-    lanes_.emplace_back();
-    lanes_.back().path = path;
-    lanes_.back().batches = path == detail::api::identify_path || path == detail::api::track_path;
-    lanes_.back().since = now_;
+    detail::lane added;
+    added.path = path;
+    added.batches = path == detail::api::identify_path || path == detail::api::track_path;
+    added.since = now_;
+    added.running = !setup_is_wrong_;
+    lanes_.push_back(std::move(added));
   }
   detail::link* at = &q.own;
   detail::each_key(user_key, [&](std::string_view key) {
@@ -4711,7 +4722,7 @@ inline result<void> delivery_queue::restore() {
     if (r.id < next_id_) return outbound::error{errc::store_failed, 0, "its records do not come by rising id", {}};
     next_id_ = r.id + 1;
     if (detail::is_batch_record(r)) continue;
-    detail::unposted made{lines_, new detail::queued};
+    detail::unposted made{lines_};
     if (!detail::read_guid(r.guid, made.q->guid))
       return outbound::error{
           errc::store_failed, 0, detail::join({"record ", detail::digits_of{r.id}, " has no GUID"}), {}};
@@ -4782,7 +4793,8 @@ inline delivery delivery_queue::take() {
   ++stats_.attempts;
   ++calls_;
   ++from->calls;
-  d.attempt = ++first->attempts;
+  for (detail::queued* q = first; q != nullptr; q = q->batch) ++q->attempts;
+  d.attempt = first->attempts;
   d.ticket_ = first;
   return d;
 }
@@ -4907,8 +4919,7 @@ inline void delivery_queue::judge(detail::queued* first, const outbound::error& 
   const bool is_batch = first->batch != nullptr;
   if (detail::is_transient(cause.code)) return judge_transient(first, cause);
   if (cause.code == errc::unauthorized || cause.code == errc::misdirected) return judge_setup(first, cause);
-  reopen(l.hold);
-  reopen(hold_);
+  welcome(l);
   if (cause.code == errc{}) return settle_all(first, event::kind::delivered, loss::none, cause);
   if (cause.code == errc::malformed_json) {
     if (++first->server_errors < options_.retry.max_attempts) return retry(first, cause);
@@ -4924,7 +4935,8 @@ inline void delivery_queue::judge(detail::queued* first, const outbound::error& 
 
 // The answers that end only with the message's age. After some in a row the whole queue waits, and one message probes.
 inline void delivery_queue::judge_transient(detail::queued* first, const outbound::error& cause) noexcept {
-  if (++failures_in_a_row_ >= detail::outage) hold(hold_, first, cause);
+  if (++failures_in_a_row_ >= detail::outage || hold_.held) hold(hold_, first, cause);
+  if (lanes_[first->lane].hold.held) hold(lanes_[first->lane].hold, first, cause);
   const bool is_track = detail::begins_with(lanes_[first->lane].path, detail::api::track_path);
   if (is_track && !options_.retry.retry_ambiguous && detail::may_be_processed(cause))
     return settle_all(first, event::kind::failed, loss::ambiguous, cause);
@@ -4935,12 +4947,16 @@ inline void delivery_queue::judge_transient(detail::queued* first, const outboun
 inline void delivery_queue::judge_setup(detail::queued* first, const outbound::error& cause) noexcept {
   detail::lane& l = lanes_[first->lane];
   if (!detail::is_about_path(cause)) {
+    hold_.held = hold_.held && setup_is_wrong_;  // that is news after an outage
     setup_is_wrong_ = true;
     hold(hold_, first, cause);
   } else if (first->batch != nullptr) {  // this server takes no batches
+    welcome(l);
     l.batches = false;
     dissolve(first);
   } else {
+    failures_in_a_row_ = 0;
+    setup_is_wrong_ = false;
     reopen(hold_);
     hold(l.hold, first, cause);
   }
@@ -4949,24 +4965,29 @@ inline void delivery_queue::judge_setup(detail::queued* first, const outbound::e
 }
 
 inline void delivery_queue::hold(detail::gate& g, detail::queued* first, const outbound::error& cause) noexcept {
+  if (g.held && now_ < g.probe_at) return;  // the answer to a request from before
   g.probe_at = now_ + jitter(g.failures++);
   if (&g == &hold_) window_ = 1;
   if (std::exchange(g.held, true)) return;
   note(event::kind::held, loss::none, first, cause);
 }
 
-// A good answer. The queue opens by one call more for each, so that a backlog does not run down who has just got up.
+// The API is there. After a hold the queue opens by one call more for each good answer, so that a backlog does not run
+// down who has just got up.
+inline void delivery_queue::welcome(detail::lane& l) noexcept {
+  failures_in_a_row_ = 0;
+  budget_at_ -= detail::budget_interval;
+  if (window_ != detail::unlimited) ++window_;
+  setup_is_wrong_ = false;
+  reopen(l.hold);
+  reopen(hold_);
+}
+
 inline void delivery_queue::reopen(detail::gate& g) noexcept {
-  const bool was_held = std::exchange(g.held, false);
-  g.failures = 0;
-  if (&g == &hold_) {
-    setup_is_wrong_ = false;
-    failures_in_a_row_ = 0;
-    budget_at_ -= detail::budget_interval;
-    if (window_ != detail::unlimited) ++window_;
-  }
+  if (!g.held) return;
+  g = {};
   run_clocks();
-  if (was_held) note(event::kind::resumed, loss::none, nullptr, {});
+  note(event::kind::resumed, loss::none, nullptr, {});
 }
 
 inline void delivery_queue::run_clocks() noexcept {
@@ -5090,22 +5111,29 @@ inline void delivery_queue::tell() noexcept {
   }
 }
 
-inline std::chrono::steady_clock::time_point delivery_queue::due() const noexcept {
-  constexpr std::int64_t never = INT64_MAX;
-  const std::int64_t most = detail::clamped(options_.retry.max_age);
+// When a request may leave; no_time: not before the next post or report.
+inline std::int64_t delivery_queue::next_call() const noexcept {
   const auto later = [](std::int64_t a, std::int64_t b) { return a > b ? a : b; };
   const std::int64_t gate = later(not_before_, hold_.held ? hold_.probe_at : 0);
-  std::int64_t first = never;
+  std::int64_t first = detail::no_time;
+  if (calls_ >= window_) return first;
   for (const detail::lane& l : lanes_) {
-    if (!l.ready.empty() && calls_ < window_ && !(l.hold.held && l.calls != 0)) {
-      const std::int64_t t = later(later(gate, l.hold.held ? l.hold.probe_at : 0), l.ready.top()->due);
-      if (t < first) first = t;
-    }
+    if (l.ready.empty() || (l.hold.held && l.calls != 0)) continue;
+    const std::int64_t t = later(later(gate, l.hold.held ? l.hold.probe_at : 0), l.ready.top()->due);
+    if (t < first) first = t;
+  }
+  return first;
+}
+
+inline std::chrono::steady_clock::time_point delivery_queue::due() const noexcept {
+  const std::int64_t most = detail::clamped(options_.retry.max_age);
+  std::int64_t first = next_call();
+  for (const detail::lane& l : lanes_) {
     const detail::queued* q = l.running ? l.oldest : nullptr;
     while (q != nullptr && q->is_fixed()) q = q->after;
     if (q != nullptr && now_ + most - age(*q) < first) first = now_ + most - age(*q);
   }
-  if (first == never) return (std::chrono::steady_clock::time_point::max)();
+  if (first == detail::no_time) return (std::chrono::steady_clock::time_point::max)();
   return std::chrono::steady_clock::time_point{std::chrono::milliseconds{origin_ + first}};
 }
 
@@ -5116,7 +5144,7 @@ namespace detail {
 
 inline constexpr std::chrono::hours longest_wait{24};  // some standard libraries compute with longer ones wrongly
 
-// What an outbox and its threads share. The last of them to leave deletes it.
+// What an outbox, its threads and the callers of its functions share. The last of them to leave deletes it.
 struct core {
   // A thread in code of the user's that was called from here, without the lock.
   class outside {
@@ -5130,8 +5158,21 @@ struct core {
     std::unique_lock<std::mutex>& lock;
     std::thread::id thread{std::this_thread::get_id()};
     bool is_worker;
-    bool waits{};  // for this outbox, in `flush` or `close`
+    bool waits{};    // for messages, in `flush` or `close`
+    bool closing{};  // waits for calls to end, in `close`
     outside* next;
+  };
+
+  // The time that one of the outbox's functions takes: this lives on until its end, whatever a callback does.
+  class visit {
+   public:
+    explicit visit(core& c) noexcept : owner{c}, lock{c.guard} { ++c.holders; }
+    visit(const visit&) = delete;
+    visit& operator=(const visit&) = delete;
+    ~visit() { owner.leave(lock); }
+
+    core& owner;
+    std::unique_lock<std::mutex> lock;
   };
 
   std::mutex guard{};
@@ -5168,8 +5209,9 @@ struct core {
   remaining left() const noexcept { return {queue.stats().queued, queue.stats().in_flight}; }
   bool is_here(const outside* o) const noexcept { return o->thread == std::this_thread::get_id(); }
   bool within() const noexcept;
-  void mark(bool waits) noexcept;
+  void mark(bool outside::*what, bool yes) noexcept;
   bool others_work() const noexcept;
+  bool others_run(bool inner) const noexcept;
   bool has_free_worker() const noexcept;
   void drain(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds timeout) noexcept;
   remaining finish(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds timeout) noexcept;
@@ -5266,14 +5308,18 @@ inline void core::rest(std::unique_lock<std::mutex>& lock, std::condition_variab
                        std::chrono::steady_clock::time_point until) noexcept {
   using std::chrono::milliseconds;
   const std::chrono::steady_clock::time_point t = now().steady;
-  milliseconds longest{1};
+  const milliseconds shortest{1};
+  milliseconds longest = shortest;
   if (until > t + longest_wait) longest = longest_wait;
-  else if (until > t + longest) longest = std::chrono::ceil<milliseconds>(until - t);
-  const auto wait = [&] {
-    if (options.wait) options.wait(changed, lock, longest);
-    else changed.wait_for(lock, longest);
+  else if (until > t + shortest) longest = std::chrono::ceil<milliseconds>(until - t);
+  const auto real = [&] { changed.wait_for(lock, longest); };
+  const auto failed = [&](const char*) {
+    if (!lock.owns_lock()) lock.lock();
+    longest = shortest;  // it may have missed a notification
+    real();
   };
-  guarded(wait, [](const char*) {});
+  if (!options.wait) return real();
+  guarded([&] { options.wait(changed, lock, longest); }, failed);
 }
 
 // A worker's life.
@@ -5289,12 +5335,12 @@ inline bool core::step(std::unique_lock<std::mutex>& lock, transport& how) noexc
   delivery d = queue.next(now());
   const bool is_due = static_cast<bool>(d);
   if (is_due) {
-    if (queue.due() <= now().steady) work.notify_one();  // and so on: each wakes the next
+    if (queue.due() != (std::chrono::steady_clock::time_point::max)()) work.notify_one();  // to take, or to watch time
     const result<response> answer = call(lock, d, how);
     if (orphaned) return false;
     queue.report(std::move(d), answer, now());
-    idle.notify_all();
   }
+  idle.notify_all();  // also of what has expired
   tell(lock, true);
   return is_due;
 }
@@ -5326,37 +5372,45 @@ inline bool core::within() const noexcept {
   return false;
 }
 
-// Says whether the calls of this thread wait for this outbox: nobody need wait for them then.
-inline void core::mark(bool waits) noexcept {
+// Says what the calls of this thread wait for.
+inline void core::mark(bool outside::*what, bool yes) noexcept {
   for (outside* o = calls; o != nullptr; o = o->next)
-    if (is_here(o)) o->waits = waits;
+    if (is_here(o)) o->*what = yes;
   idle.notify_all();
 }
 
+// May a call of another thread lead to an answer?
 inline bool core::others_work() const noexcept {
   for (const outside* o = calls; o != nullptr; o = o->next)
     if (!is_here(o) && !o->waits) return true;
   return false;
 }
 
-// Is there a worker that does not wait itself?
+// Must `close` wait? Callbacks that close at the same time do not wait for each other.
+inline bool core::others_run(bool inner) const noexcept {
+  for (const outside* o = calls; o != nullptr; o = o->next)
+    if (!is_here(o) && !(inner && o->closing)) return true;
+  return false;
+}
+
+// Is there one who delivers and does not wait itself?
 inline bool core::has_free_worker() const noexcept {
   std::size_t waiting = 0;
   for (const outside* o = calls; o != nullptr; o = o->next) waiting += o->is_worker && o->waits;
-  return waiting < threads.size();
+  return waiting < threads.size() + pumping;
 }
 
 // Waits until nothing is left, or as long as that helps. Without workers, the caller does their work.
 inline void core::drain(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds timeout) noexcept {
   const std::chrono::steady_clock::time_point deadline = now().steady + timeout;
   const bool inner = within();
-  mark(true);
+  mark(&outside::waits, true);
   while (!stopping && now().steady < deadline) {
     const remaining r = left();
-    if (r || (inner && r.queued == 0 && !others_work())) break;
-    if (has_free_worker() || pumping) {
+    if (r || (inner && !others_work() && queue.next_call() == no_time)) break;
+    if (has_free_worker()) {
       rest(lock, idle, deadline);
-    } else if (!threads.empty() || inner || transports.empty()) {
+    } else if (!threads.empty() || pumping || inner || transports.empty()) {
       break;
     } else {
       pumping = true;
@@ -5367,7 +5421,7 @@ inline void core::drain(std::unique_lock<std::mutex>& lock, std::chrono::millise
       idle.notify_all();
     }
   }
-  mark(false);
+  mark(&outside::waits, false);
 }
 
 inline remaining core::finish(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds timeout) noexcept {
@@ -5375,9 +5429,10 @@ inline remaining core::finish(std::unique_lock<std::mutex>& lock, std::chrono::m
   drain(lock, timeout);
   stopping = true;
   work.notify_all();
-  mark(true);
-  while (others_work()) rest(lock, idle, (std::chrono::steady_clock::time_point::max)());
-  mark(false);
+  const bool inner = within();
+  mark(&outside::closing, true);
+  while (others_run(inner)) rest(lock, idle, (std::chrono::steady_clock::time_point::max)());
+  mark(&outside::closing, false);
   return left();
 }
 
@@ -5393,7 +5448,7 @@ inline outbox::~outbox() {
   if (core_ == nullptr || core_->forked()) return;  // after a fork there is no thread, and perhaps a locked lock
   detail::core& c = *core_;
   std::unique_lock<std::mutex> lock{c.guard};
-  c.finish(lock, c.options.close_timeout);
+  c.finish(lock, detail::saturated(c.options.close_timeout));
   c.queue.abandon();
   c.tell(lock, false);
   c.orphaned = true;
@@ -5416,10 +5471,10 @@ inline result<void> outbox::post(const message& m) noexcept {
     if (c.setup.code != errc{}) return c.setup;
     result<void> good = c.client.check(m);
     if (!good) return good;
-    std::unique_lock<std::mutex> lock{c.guard};
+    detail::core::visit here{c};
     result<void> accepted = c.queue.post(m, c.now());
     c.work.notify_one();
-    c.tell(lock, false);
+    c.tell(here.lock, false);
     return accepted;
   };
   return detail::guarded(work, detail::out_of_memory);
@@ -5427,15 +5482,15 @@ inline result<void> outbox::post(const message& m) noexcept {
 
 inline remaining outbox::flush_for(std::chrono::milliseconds timeout) noexcept {
   if (core_ == nullptr || core_->forked()) return {};
-  std::unique_lock<std::mutex> lock{core_->guard};
-  core_->drain(lock, timeout);
-  return core_->left();
+  detail::core::visit here{*core_};
+  here.owner.drain(here.lock, timeout);
+  return here.owner.left();
 }
 
 inline remaining outbox::close_for(std::chrono::milliseconds timeout) noexcept {
   if (core_ == nullptr || core_->forked()) return {};
-  std::unique_lock<std::mutex> lock{core_->guard};
-  return core_->finish(lock, timeout);
+  detail::core::visit here{*core_};
+  return here.owner.finish(here.lock, timeout);
 }
 
 inline delivery_stats outbox::stats() const noexcept {

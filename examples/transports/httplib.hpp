@@ -1,4 +1,4 @@
-// A transport for outbound.hpp over cpp-httplib, 0.11 or newer, with OpenSSL: copy this file.
+// A transport for outbound.hpp over cpp-httplib, 0.11 or newer, with CPPHTTPLIB_OPENSSL_SUPPORT: copy this.
 //
 //     outbound::client client{"your-private-key", transports::httplib_transport{}};
 //     auto sent = client.send(outbound::user{"ada@example.com"}.track("signup"));

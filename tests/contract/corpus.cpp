@@ -43,16 +43,17 @@ void numbers() {
     const std::uint64_t n = random();
     print(number<double>(n));
     print(number<float>(static_cast<std::uint32_t>(n >> 32)));
-    const outbound::array a = outbound::array::of(static_cast<std::int64_t>(n), n, static_cast<std::int16_t>(n & 0x7FFF),
-                                                  decimal(n), static_cast<float>(n % 1000) / 8);
+    const outbound::array a =
+        outbound::array::of(static_cast<std::int64_t>(n), n, static_cast<std::int16_t>(n & 0x7FFF), decimal(n),
+                            static_cast<float>(n % 1000) / 8);
     print(a.text());
   }
   for (std::uint64_t power = 0; power < 64; ++power) {
     const std::uint64_t n = std::uint64_t{1} << power;
     print(outbound::array::of(n, n - 1, static_cast<double>(n), static_cast<float>(n)).text());
-    print(number<double>(n));             // subnormal numbers
-    print(number<double>(power << 57));   // powers of two
-    print(number<double>(~n));            // NaN and others
+    print(number<double>(n));            // subnormal numbers
+    print(number<double>(power << 57));  // powers of two
+    print(number<double>(~n));           // NaN and others
     print(number<float>(static_cast<std::uint32_t>(n >> 32)));
   }
 }

@@ -21,8 +21,9 @@ void char8_text() {
   const outbound::object o{{u8"literal", u8"\u00E9"}, {"owned", owned}, {view, view}};
   EXPECT(o.text() == "{\"literal\":\"\xC3\xA9\",\"owned\":\"\xC3\xBC\",\"\xC3\xBC\":\"\xC3\xBC\"}");
   const outbound::user u{u8"i\u00E9"};
-  EXPECT(u.identify().first_name(owned).email(u8"e").attribute(u8"k", std::vector<std::u8string>{owned}).body() ==
-         "{\"user_id\":\"i\xC3\xA9\",\"first_name\":\"\xC3\xBC\",\"email\":\"e\",\"attributes\":{\"k\":[\"\xC3\xBC\"]}}");
+  EXPECT(
+      u.identify().first_name(owned).email(u8"e").attribute(u8"k", std::vector<std::u8string>{owned}).body() ==
+      "{\"user_id\":\"i\xC3\xA9\",\"first_name\":\"\xC3\xBC\",\"email\":\"e\",\"attributes\":{\"k\":[\"\xC3\xBC\"]}}");
   EXPECT(u.track(view).valid());
   EXPECT(u.subscribe({u8"c", 1}).body() == "{\"user_id\":\"i\xC3\xA9\",\"campaign_ids\":[\"c\",1]}");
   EXPECT(outbound::repaired(owned) == "\xC3\xBC");

@@ -195,7 +195,7 @@ struct scripted {
 };
 
 inline void calls(report& out) {
-  const std::vector<int> statuses{200, 204, -1, -2,  0,   302, 400, 401, 403, 404, 405, 408, 410, 413,
+  const std::vector<int> statuses{200, 204, -1,  -2,  0,   302, 400, 401, 403, 404, 405, 408, 410, 413,
                                   422, 425, 429, 500, 502, 503, 504, 599, 600, 99,  100, 418, -3,  12345};
   outbound::client client{"private-key", scripted{statuses, 0}};
   const outbound::track m = outbound::user{"ada"}.track("e");

@@ -25,7 +25,7 @@
 
 #include "expect.hpp"
 
-#define POISON !!! a macro of somebody else was expanded in outbound.hpp !!!
+#define POISON !!!a macro of somebody else was expanded in outbound.hpp !!!
 
 // <windows.h>, <rpcndr.h>, <wingdi.h>, <winuser.h>
 #define min(a, b) POISON

@@ -1,0 +1,15 @@
+# An overlay port: vcpkg install outbound --overlay-ports=examples/packaging. It takes the header from this very tree.
+set(VCPKG_BUILD_TYPE release) # there is nothing to build
+get_filename_component(SOURCE_PATH "${CURRENT_PORT_DIR}/../../.." ABSOLUTE)
+
+file(INSTALL "${SOURCE_PATH}/outbound.hpp" DESTINATION "${CURRENT_PACKAGES_DIR}/include")
+
+set(up "../..")
+set(includedir "include")
+configure_file("${SOURCE_PATH}/examples/packaging/cmake/outboundConfig.cmake"
+               "${CURRENT_PACKAGES_DIR}/share/${PORT}/outboundConfig.cmake" @ONLY)
+include(CMakePackageConfigHelpers)
+write_basic_package_version_file("${CURRENT_PACKAGES_DIR}/share/${PORT}/outboundConfigVersion.cmake"
+                                 VERSION "${VERSION}" COMPATIBILITY SameMajorVersion ARCH_INDEPENDENT)
+
+vcpkg_install_copyright(FILE_LIST "${SOURCE_PATH}/LICENSE")
