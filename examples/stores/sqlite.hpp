@@ -53,7 +53,7 @@ class sqlite_store final : public outbound::store {
     const bool kept = run("PRAGMA synchronous=FULL") &&
                       sqlite3_bind_int64(s, 1, static_cast<sqlite3_int64>(r.id)) == SQLITE_OK && bind(s, 2, r.path) &&
                       bind(s, 3, r.body) && bind(s, 4, r.guid) && bind(s, 5, r.user_key) && finish(s);
-    return kept ? outbound::result<void>{} : failure();
+    return done(kept);
   }
 
   /// Not flushed, which is cheaper by far: what a power cut brings back is sent again, in order and with its GUID.
@@ -115,21 +115,20 @@ class sqlite_store final : public outbound::store {
     if (mode != "wal") return mode.empty() ? failure() : failure("no write-ahead log can be had, only: " + mode);
     insert_ = prepare("INSERT INTO record VALUES (?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), ?)");
     delete_ = prepare("DELETE FROM record WHERE id = ?");
-    return insert_ && delete_ ? outbound::result<void>{} : failure();
+    return done(insert_ && delete_);
   }
 
   // Ours, or empty and then made ours: 1333097570 is "Outb".
   outbound::result<void> recognise() {
-    const std::string found = ask("SELECT (SELECT count(*) FROM sqlite_master) || '/'") + ask("PRAGMA application_id") +
-                              "/" + ask("PRAGMA user_version");
+    const std::string found = ask("SELECT count(*) FROM sqlite_master") + "/" + ask("PRAGMA application_id") + "/" +
+                              ask("PRAGMA user_version");
     if (found == "1/1333097570/1") return {};
     if (found.find("/1333097570/") != found.npos) return failure("another version of this store made it");
     if (found != "0/0/0") return failure("it is the database of another program");
-    return run("CREATE TABLE record (id INTEGER PRIMARY KEY, path TEXT NOT NULL, body TEXT NOT NULL, "
-               "guid TEXT NOT NULL, user_key BLOB NOT NULL);"
-               "PRAGMA application_id=1333097570; PRAGMA user_version=1")
-               ? outbound::result<void>{}
-               : failure();
+    return done(
+        run("CREATE TABLE record (id INTEGER PRIMARY KEY, path TEXT NOT NULL, body TEXT NOT NULL, "
+            "guid TEXT NOT NULL, user_key BLOB NOT NULL);"
+            "PRAGMA application_id=1333097570; PRAGMA user_version=1"));
   }
 
   // May the file be used?
@@ -171,6 +170,7 @@ class sqlite_store final : public outbound::store {
     return sqlite3_reset(s) == SQLITE_OK;
   }
 
+  outbound::result<void> done(bool good) const { return good ? outbound::result<void>{} : failure(); }
   outbound::error failure(const std::string& why) const {
     return {outbound::errc::store_failed, 0, path_ + ": " + why, {}};
   }
@@ -178,9 +178,9 @@ class sqlite_store final : public outbound::store {
   outbound::error failure() const {
     std::string why = sqlite3_errmsg(db_.get());
     const int reason = sqlite3_system_errno(db_.get());
-    if (sqlite3_errcode(db_.get()) == SQLITE_BUSY)
-      why += ": another process, or another store of this one, has it open";
-    else if (reason != 0) why += " (" + std::generic_category().message(reason) + ")";
+    const bool is_busy = sqlite3_errcode(db_.get()) == SQLITE_BUSY;
+    if (is_busy) why += ": another process, or another store of this one, has it open";
+    if (!is_busy && reason != 0) why += " (" + std::generic_category().message(reason) + ")";
     return failure(why);
   }
 
