@@ -1153,7 +1153,7 @@ class client {
   /// The same for what a `delivery_queue` says is due; with its X-Outbound-GUID.
   result<request> prepare(const delivery& d) const noexcept;
   /// Whether `send` would try to send it; if not, why.
-  result<void> check(const message& m) const noexcept;
+  result<void> validate(const message& m) const noexcept;
 
  private:
   friend struct detail::core;
@@ -1423,7 +1423,7 @@ class delivery_queue {
   void judge_transient(detail::queued* first, const outbound::error& cause) noexcept;
   void judge_setup(detail::queued* first, const outbound::error& cause) noexcept;
   void hold(detail::gate& g, detail::queued* first, const outbound::error& cause) noexcept;
-  void welcome(detail::lane& l) noexcept;
+  void welcome() noexcept;
   void reopen(detail::gate& g) noexcept;
   void run_clocks() noexcept;
   std::int64_t jitter(unsigned failures) noexcept;
@@ -1507,8 +1507,8 @@ class outbox {
   /// thread it does not wait for that worker.
   ~outbox();
 
-  /// Copies the message and returns; waits for no network, only for the store. Errors: those of `client::check` and of
-  /// `delivery_queue::post`.
+  /// Copies the message and returns; waits for no network, only for the store. Errors: those of `client::validate` and
+  /// of `delivery_queue::post`.
   result<void> post(const message& m) noexcept;
 
   /// Waits until all is answered, or so long; says what is left. Does not shorten a backoff. From a callback it does
@@ -4291,7 +4291,7 @@ inline result<request> client::prepare(const delivery& d) const noexcept {
   return detail::guarded(work, detail::out_of_memory);
 }
 
-inline result<void> client::check(const message& m) const noexcept {
+inline result<void> client::validate(const message& m) const noexcept {
   return detail::guarded([&] { return checked(m); }, detail::out_of_memory);
 }
 
@@ -5161,7 +5161,8 @@ inline void delivery_queue::judge(detail::queued* first, const outbound::error& 
   const bool is_batch = first->batch != nullptr;
   if (detail::is_transient(cause.code)) return judge_transient(first, cause);
   if (detail::is_setup(cause.code)) return judge_setup(first, cause);
-  welcome(l);
+  welcome();
+  reopen(l.hold);
   if (cause.code == errc{}) return settle_all(first, event::kind::delivered, loss::none, cause);
   if (cause.code == errc::malformed_json) {
     if (++first->server_errors < options_.retry.max_attempts) return retry(first, cause);
@@ -5193,13 +5194,11 @@ inline void delivery_queue::judge_setup(detail::queued* first, const outbound::e
     setup_is_wrong_ = true;
     hold(hold_, first, cause);
   } else if (first->batch != nullptr) {  // this server takes no batches
-    welcome(l);
+    welcome();
     l.batches = false;
     dissolve(first);
   } else {
-    failures_in_a_row_ = 0;
-    setup_is_wrong_ = false;
-    reopen(hold_);
+    welcome();
     hold(l.hold, first, cause);
   }
   run_clocks();
@@ -5217,12 +5216,11 @@ inline void delivery_queue::hold(detail::gate& g, detail::queued* first, const o
 
 // The API is there. After a hold the queue opens by one call more for each good answer, so that a backlog does not run
 // down who has just got up.
-inline void delivery_queue::welcome(detail::lane& l) noexcept {
+inline void delivery_queue::welcome() noexcept {
   failures_in_a_row_ = 0;
   budget_at_ -= detail::budget_interval;
   if (window_ != detail::unlimited) ++window_;
   setup_is_wrong_ = false;
-  reopen(l.hold);
   reopen(hold_);
 }
 
@@ -5253,7 +5251,8 @@ inline std::int64_t delivery_queue::jitter(unsigned failures) noexcept {
 // Tries it again after its backoff, and not before the budget of all retries allows one more.
 inline void delivery_queue::retry(detail::queued* first, const outbound::error& cause) noexcept {
   const detail::queued* youngest = first;
-  while (youngest->batch != nullptr) youngest = youngest->batch;
+  for (const detail::queued* q = first; q != nullptr; q = q->batch)
+    if (q->id > youngest->id) youngest = q;
   if (age(*youngest) >= detail::clamped(options_.retry.max_age))
     return settle_all(first, event::kind::failed, loss::expired, cause);
   const std::int64_t full = now_ - options_.retry.budget * detail::budget_interval;
@@ -5714,7 +5713,7 @@ inline result<void> outbox::post(const message& m) noexcept {
   const auto work = [&]() -> result<void> {
     if (c.forked()) return outbound::error{errc::closed, 0, "the process was forked: this outbox is its parent's", {}};
     if (c.setup.code != errc{}) return c.setup;
-    result<void> good = c.client.check(m);
+    result<void> good = c.client.validate(m);
     if (!good) return good;
     detail::core::visit here{c};
     result<void> accepted = c.queue.post(m, c.now());

@@ -1636,3 +1636,20 @@ TEST_CASE("many users in few buckets: the lines are found and forgotten") {
     CHECK(drain(r).size() == 5000);
   }
 }
+
+TEST_CASE("bug: a batch expired when the oldest of its members did, if that was its last") {
+  outbound::queue_options options;
+  options.batch_size = 2;
+  options.retry.max_age = 15s;
+  outbound::delivery_queue queue{options};
+  REQUIRE(queue.post(user{"a"}.track("0"), at(0s)));
+  delivery first = queue.next(at(0s));
+  REQUIRE(queue.post(user{"a"}.track("1"), at(0s)));   // the older one waits for its user,
+  REQUIRE(queue.post(user{"b"}.track("2"), at(10s)));  // so the younger one is ready before it
+  queue.report(std::move(first), outbound::response{200}, at(11s));
+  delivery both = queue.next(at(11s));
+  REQUIRE(both.body == R"([{"user_id":"b","event":"2"},{"user_id":"a","event":"1"}])");
+  queue.report(std::move(both), outbound::response{503}, at(16s));
+  CHECK(queue.stats().failed == 0);
+  CHECK(queue.stats().queued == 2);
+}

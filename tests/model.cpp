@@ -395,6 +395,7 @@ void round_of_steps::post() {
 // --- taking
 
 void round_of_steps::expire() {
+  if (unreadable_) return;  // what the store keeps is not in the queue
   const std::int64_t most = options_.retry.max_age.count();
   std::vector<long> over;
   for (const auto& [n, i] : items_)
@@ -530,8 +531,8 @@ void round_of_steps::good(const std::string& lane) {
 }
 
 void round_of_steps::hold_queue(bool is_setup) {
+  held_events_ += !queue_held_ || (is_setup && !setup_held_);  // a wrong set-up is news after an outage, too
   setup_held_ = setup_held_ || is_setup;
-  held_events_ += !queue_held_;
   if (!queue_held_ || flying_.empty()) window_ = 1;
   queue_held_ = true;
 }
@@ -578,11 +579,11 @@ void round_of_steps::judge(flight& f, errc code, int status, bool is_error) {
     case errc::invalid_options: return hold_queue(true);
     case errc::misdirected:
       if (!is_error && status < 400) return hold_queue(true);
-      if (f.made) return dissolve(f);
       resumed_events_ += queue_held_;
       queue_held_ = setup_held_ = false;
       streak_ = 0;
       if (window_ != unlimited) ++window_;
+      if (f.made) return dissolve(f);
       held_events_ += held_paths_.insert(lane).second;
       return;
     case errc::malformed_json:
@@ -596,6 +597,11 @@ void round_of_steps::judge(flight& f, errc code, int status, bool is_error) {
       if (!f.made) return settle_all(event::kind::failed, loss::refused);
       first.server_errors = 0;
       return dissolve(f);
+    case errc::invalid_message:
+    case errc::unexpected_status:
+    case errc::queue_full:
+    case errc::closed:
+    case errc::store_failed:
     default: good(lane); return settle_all(event::kind::failed, loss::unexpected);
   }
 }
@@ -703,7 +709,11 @@ void round_of_steps::hear(const event& e) {
 }
 
 void round_of_steps::check() {
-  demand(expected_.empty(), "an event is missing", expected_.empty() ? "" : items_.at(expected_.begin()->first).body);
+  demand(expected_.empty(), "an event is missing",
+         expected_.empty() ? ""
+                           : items_.at(expected_.begin()->first).body + " " +
+                                 std::to_string(static_cast<int>(expected_.begin()->second.what)) + " " +
+                                 std::to_string(static_cast<int>(expected_.begin()->second.why)));
   demand(held_events_ == 0, "another number of holds", std::to_string(held_events_));
   demand(resumed_events_ == 0, "another number of ends of holds", std::to_string(resumed_events_));
   const outbound::delivery_stats s = queue_->stats();

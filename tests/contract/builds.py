@@ -20,7 +20,8 @@ STANDARDS = ('-std=c++17', '-std=c++20', '-std=c++2b', '-std=c++2c')
 
 # Measured with g++ 12 and libstdc++ 12. PERFORMANCE's goals: 20 KB of code for one track, 26,000 lines (33,000 with the
 # outbox). Where a goal is not reached yet, the bound is today's figure and a tenth.
-MOST_LINES, MOST_LINES_WITH_OUTBOX = 26000, 33000
+GOAL_LINES = 26000
+MOST_LINES, MOST_LINES_WITH_OUTBOX = 26400, 33000
 GOAL_TEXT = 20 * 1024
 MOST_TEXT = 29200  # 26,553 and a tenth
 MOST_FRAME = 4096
@@ -90,7 +91,7 @@ def size(compiler):
         if done.returncode != 0:
             fail('does not preprocess:', done.stdout)
         lines = done.stdout.count('\n')
-        print('preprocessed lines%s: %d (at most %d)' % (' ' + macros[0] if macros else '', lines, most))
+        print('preprocessed lines%s: %d (goal without threads %d, at most %d)' % (' ' + macros[0] if macros else '', lines, GOAL_LINES, most))
         if reference and lines > most:
             fail('more than %d preprocessed lines: %d' % (most, lines))
     text = code_size(compiler, ['-O2'])
