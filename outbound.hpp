@@ -2249,10 +2249,11 @@ OUTBOUND_COLD_ inline void add_once(finding_list& findings, const problem& found
   findings.add(found.what, found.where, found.why, of_key);
 }
 
-// Appends the problems of a part, whose pointers begin at w.here.
+// Appends the problems of a part, whose pointers begin at w.here. The part may be the whole, which then grows.
 OUTBOUND_COLD_ inline void adopt_findings(writer& w, const finding_list& part) {
   const std::string where = w.where();
-  for (const finding* f = part.first(); f != nullptr; f = f->next)
+  const finding* f = part.first();
+  for (std::size_t left = part.size(); left > 0; --left, f = f->next)
     w.findings.add(f->what.what, where + f->what.where, f->what.why, f->of_key);
 }
 

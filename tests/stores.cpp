@@ -297,7 +297,7 @@ TEST_CASE("the kernel's own limit is an error like any other", "[stores]") {
   REQUIRE(setrlimit(RLIMIT_FSIZE, &usual) == 0);
   signal(SIGXFSZ, usual_handler);
   REQUIRE_FALSE(kept);
-  CHECK(kept.error().message.find("disk I/O error (File too large)") != std::string::npos);
+  CHECK(kept.error().message.find("disk I/O error") != std::string::npos);
   CHECK(contents(store).size() == id - 1);
   CHECK(store.append(numbered(id)));
 }
@@ -318,9 +318,10 @@ TEST_CASE("a file or a folder that may only be read", "[stores]") {
   SECTION("a folder without the file, and with it") {
     std::filesystem::create_directory(here.path() / "locked");
     const std::string inside = here.file("locked/outbound.db");
-    if (GENERATE(false, true)) fill(inside, 2);
+    const bool exists = GENERATE(false, true);
+    if (exists) fill(inside, 2);
     REQUIRE(chmod(here.file("locked").c_str(), 0555) == 0);
-    check_refusal(inside, "unable to open database file (Permission denied)");
+    check_refusal(inside, exists ? "attempt to write a readonly database" : "unable to open database file");
     REQUIRE(chmod(here.file("locked").c_str(), 0755) == 0);
     sqlite_store store{inside};
     CHECK(store.load());
@@ -330,7 +331,7 @@ TEST_CASE("a file or a folder that may only be read", "[stores]") {
 TEST_CASE("a place where no file can be", "[stores]") {
   const test::folder here;
   check_refusal(here.path().string(), "unable to open database file");
-  check_refusal(here.file("no/such/folder.db"), "unable to open database file (No such file or directory)");
+  check_refusal(here.file("no/such/folder.db"), "unable to open database file");
   check_refusal(":memory:", "no write-ahead log can be had, only: memory");
   check_refusal("", "no write-ahead log can be had, only: delete");
 }

@@ -1,4 +1,4 @@
-// A store for outbound.hpp on SQLite, 3.8.3 or newer: copy this file, link with -lsqlite3.
+// A store for outbound.hpp on SQLite, 3.16 or newer: copy this file, link with -lsqlite3.
 //
 //     stores::sqlite_store store{"outbound.db"};  // outlives the outbox
 //     outbound::outbox_options options;
@@ -22,7 +22,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -120,8 +119,9 @@ class sqlite_store final : public outbound::store {
 
   // Ours, or empty and then made ours: 1333097570 is "Outb".
   outbound::result<void> recognise() {
-    const std::string found = ask("SELECT count(*) FROM sqlite_master") + "/" + ask("PRAGMA application_id") + "/" +
-                              ask("PRAGMA user_version");
+    const std::string found = ask("SELECT (SELECT count(*) FROM sqlite_master) || '/' || application_id || '/' || "
+                                  "user_version FROM pragma_application_id, pragma_user_version");
+    if (found.empty()) return failure();
     if (found == "1/1333097570/1") return {};
     if (found.find("/1333097570/") != found.npos) return failure("another version of this store made it");
     if (found != "0/0/0") return failure("it is the database of another program");
@@ -174,13 +174,10 @@ class sqlite_store final : public outbound::store {
   outbound::error failure(const std::string& why) const {
     return {outbound::errc::store_failed, 0, path_ + ": " + why, {}};
   }
-  // What SQLite says, and what the system said to it.
+  // What SQLite says. Not its sqlite3_system_errno: that is of the last call that failed, which may be another one.
   outbound::error failure() const {
     std::string why = sqlite3_errmsg(db_.get());
-    const int reason = sqlite3_system_errno(db_.get());
-    const bool is_busy = sqlite3_errcode(db_.get()) == SQLITE_BUSY;
-    if (is_busy) why += ": another process, or another store of this one, has it open";
-    if (!is_busy && reason != 0) why += " (" + std::generic_category().message(reason) + ")";
+    if (sqlite3_errcode(db_.get()) == SQLITE_BUSY) why += ": another process, or another store of this one, has it open";
     return failure(why);
   }
 
