@@ -135,7 +135,8 @@ TEST_CASE("F45: the ceiling of backoff, attempts 0 to 1000", "[F45]") {
         p.max_delay = milliseconds{cap};
         const long double year = 365.0L * 86'400'000;
         const long double most = (std::min)(static_cast<long double>(cap), year);
-        const long double expected = (std::min)(most, (std::min)(static_cast<long double>(base), year) * std::exp2(static_cast<long double>(n)));
+        const long double expected =
+            (std::min)(most, (std::min)(static_cast<long double>(base), year) * std::exp2(static_cast<long double>(n)));
         if (static_cast<long double>(outbound::detail::backoff_ceiling(p, n)) != expected) {
           CAPTURE(base, cap, n);
           CHECK(static_cast<long double>(outbound::detail::backoff_ceiling(p, n)) == expected);
@@ -152,7 +153,7 @@ TEST_CASE("F45: the delays of a message, attempts 0 to 1000", "[F45]") {
   r.post(user{1}.track("e"));
   for (unsigned n = 0; n <= 1000; ++n) {
     r.answer(r.take(), 500);  // unlike others, this one never makes the queue hold
-    const double ceiling = (std::min)(60'000.0, 500.0 * std::exp2(static_cast<long double>(n)));
+    const double ceiling = (std::min)(60'000.0, 500.0 * std::exp2(n));
     REQUIRE(r.wait() >= 0ms);
     REQUIRE(static_cast<double>(r.wait().count()) <= ceiling);
   }

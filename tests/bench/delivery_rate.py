@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Messages a second to the sandbox on loopback: an outbox beside a bare libcurl loop and wrk, in one run.
 
-delivery_rate.py BUILD_DIR [MESSAGES]: BUILD_DIR is a build with -Dbench=enabled; wrk is used if it is there.
+delivery_rate.py SANDBOX DELIVERY_RATE [MESSAGES]: the two programs of a build; wrk is used if it is there.
 """
 import pathlib
 import re
@@ -13,11 +13,10 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2]
 
 
 def main():
-    if len(sys.argv) not in (2, 3):
+    if len(sys.argv) not in (3, 4):
         sys.exit(__doc__)
-    build = pathlib.Path(sys.argv[1]).resolve()
-    messages = sys.argv[2] if len(sys.argv) == 3 else '20000'
-    server = subprocess.Popen([build / 'examples/sandbox/outbound-sandbox', '--port', '0'], stdout=subprocess.PIPE, text=True)
+    messages = sys.argv[3] if len(sys.argv) == 4 else '20000'
+    server = subprocess.Popen([sys.argv[1], '--port', '0'], stdout=subprocess.PIPE, text=True)
     try:
         url = re.search(r'http://\S+', server.stdout.readline()).group()
         rows = []
@@ -29,7 +28,7 @@ def main():
                                    '--', connections], capture_output=True, text=True, check=True)
             rate = float(re.search(r'Requests/sec:\s*([\d.]+)', done.stdout).group(1))
             rows.append(('wrk, %s connection%s' % (connections, '' if connections == '1' else 's'), rate))
-        done = subprocess.run([build / 'tests/bench/delivery-rate', url, messages], capture_output=True, text=True, check=True)
+        done = subprocess.run([sys.argv[2], url, messages], capture_output=True, text=True, check=True)
         rows += [(name, float(rate)) for name, rate in (line.split('\t') for line in done.stdout.splitlines())]
         bare = max(rate for name, rate in rows if name.startswith('a bare loop'))
         print('| | messages a second | beside the bare loop |\n|---|--:|--:|')

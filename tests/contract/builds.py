@@ -19,11 +19,10 @@ CLANG_WARNINGS = '''-Weverything -Wno-c++98-compat -Wno-c++98-compat-pedantic -W
 STANDARDS = ('-std=c++17', '-std=c++20', '-std=c++2b', '-std=c++2c')
 
 # Measured with g++ 12 and libstdc++ 12. PERFORMANCE's goals: 20 KB of code for one track, 26,000 lines (33,000 with the
-# outbox). Where a goal is not reached yet, the bound is today's figure and a tenth.
+# outbox). The lines without threads miss theirs by 0.6 %, and are kept from growing.
 GOAL_LINES = 26000
-MOST_LINES, MOST_LINES_WITH_OUTBOX = 26400, 33000
+MOST_LINES, MOST_LINES_WITH_OUTBOX = 26200, 33000
 GOAL_TEXT = 20 * 1024
-MOST_TEXT = 29200  # 26,553 and a tenth
 MOST_FRAME = 4096
 
 USE_ALL = '#include "everything.hpp"\nint main() { return static_cast<int>(everything::run().size() % 2); }\n'
@@ -96,11 +95,11 @@ def size(compiler):
             fail('more than %d preprocessed lines: %d' % (most, lines))
     text = code_size(compiler, ['-O2'])
     small = code_size(compiler, ['-Os'])
-    print('code of one track: %d bytes at -O2 (goal %d, at most %d), %d at -Os' % (text, GOAL_TEXT, MOST_TEXT, small))
+    print('code of one track: %d bytes at -O2 (goal %d), %d at -Os' % (text, GOAL_TEXT, small))
     if not reference:
         print('not the reference compiler (g++ 12, x86-64): printed, not asserted')
-    elif text > MOST_TEXT:
-        fail('more than %d bytes of code for one track: %d' % (MOST_TEXT, text))
+    elif text > GOAL_TEXT:
+        fail('more than %d bytes of code for one track: %d' % (GOAL_TEXT, text))
 
 
 def code_size(compiler, flags):
