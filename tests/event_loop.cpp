@@ -68,7 +68,7 @@ TEST_CASE("libcurl_multi: requests are in flight together", "[event_loop]") {
     });
   };
   submit(0);
-  while (box->get("/sandbox").at("faults").size() != 0) http.run(1ms);
+  while (!box->get("/sandbox/faults").empty()) http.run(1ms);
   for (int n = 1; n < 6; ++n) submit(n);
   CHECK(http.in_flight() == 6);
   while (http.run(1s) > 1) {
