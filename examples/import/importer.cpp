@@ -123,7 +123,12 @@ class session {
     o.workers = options_.workers;
     o.retry.max_age = std::chrono::hours{24 * 365};  // it waits as long as it must
     o.make_transport = [this]() -> outbound::transport {
-      return [this, curl = transports::libcurl_transport{}](const outbound::request& r) mutable {
+      return [this, curl = transports::libcurl_transport{}](
+                 const outbound::request& r) mutable -> outbound::result<outbound::response> {
+        if (const auto kept = journal_.flush_for(r.guid); !kept) {
+          stop_for(kept.error().message);
+          return outbound::error{outbound::errc::not_sent, 0, kept.error().message, {}};
+        }
         auto answer = curl(r);
         const auto meaning = answer ? outbound::interpret(*answer) : answer;
         journal_.note_answer(r.guid, meaning ? std::string{} : meaning.error().message);
@@ -139,9 +144,8 @@ class session {
 
   // On a worker's thread.
   void note(const outbound::event& e) {
-    const std::lock_guard<std::mutex> lock{guard_};
-    if (e.what == outbound::event::kind::held) note_ = "waiting: " + e.cause.message;
-    if (e.what == outbound::event::kind::resumed) note_.clear();
+    if (e.what == outbound::event::kind::held) set_note("waiting: " + e.cause.message);
+    if (e.what == outbound::event::kind::resumed) set_note({});
     const bool is_setup = e.cause.code == outbound::errc::unauthorized || e.cause.code == outbound::errc::misdirected ||
                           e.cause.code == outbound::errc::invalid_options;
     if ((e.what == outbound::event::kind::held && is_setup) || e.what == outbound::event::kind::store_failed ||
@@ -149,7 +153,13 @@ class session {
       stop_for(e.cause.message);
   }
 
+  void set_note(const std::string& text) {
+    const std::lock_guard<std::mutex> lock{guard_};
+    note_ = text;
+  }
+
   void stop_for(const std::string& why) {
+    const std::lock_guard<std::mutex> lock{guard_};
     if (!is_broken_) broken_ = why;
     is_broken_ = true;
   }
@@ -174,7 +184,6 @@ class session {
         outbox.flush(glance);
         show();
       } else {
-        const std::lock_guard<std::mutex> lock{guard_};
         stop_for(posted.error().message);
       }
     }
@@ -182,11 +191,18 @@ class session {
 
   void show() {
     const counts now = journal_.count();
-    const std::uint64_t at = journal_.where().offset;
     const std::uint64_t done = now.rows - now.pending;
-    progress_state s{
-        at, size_, done, now.refused, at - began_at_.offset, done - (began_.rows - began_.pending), progress_.elapsed(),
-        {}};
+    // Of the bytes that were read, as large a part is done with as of the rows.
+    const double part = now.rows == 0 ? 0 : static_cast<double>(done) / static_cast<double>(now.rows);
+    const auto bytes = static_cast<std::uint64_t>(static_cast<double>(journal_.where().offset) * part);
+    progress_state s;
+    s.bytes = bytes;
+    s.size = size_;
+    s.rows = done;
+    s.refused = now.refused;
+    s.bytes_now = bytes - (std::min)(bytes, began_at_.offset);
+    s.rows_now = done - (began_.rows - began_.pending);
+    s.elapsed = progress_.elapsed();
     {
       const std::lock_guard<std::mutex> lock{guard_};
       s.note = note_;

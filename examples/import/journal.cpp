@@ -7,6 +7,7 @@ namespace importer {
 namespace {
 
 // As a blob: user keys and rows need not be UTF-8. What is bound outlives the step.
+void bind(sqlite3_stmt*, int, std::string&&) = delete;
 void bind(sqlite3_stmt* s, int i, const std::string& value) {
   sqlite3_bind_blob64(s, i, value.data(), value.size(), nullptr);
 }
@@ -161,10 +162,24 @@ void journal::note_answer(const std::string& guid, std::string why) {
   answers_[guid] = std::move(why);
 }
 
+outbound::result<void> journal::flush_for(const std::string& guid) {
+  const std::lock_guard<std::mutex> lock{guard_};
+  if (unflushed_.count(guid) == 0) return {};
+  try {
+    transaction t{*this, true};  // whatever it writes: the log is flushed up to here
+    run("UPDATE progress SET rows = rows");
+    t.commit();
+    unflushed_.clear();
+    return {};
+  } catch (const std::exception& why) {
+    return failure(why.what());
+  }
+}
+
 outbound::result<void> journal::append(const outbound::record& r) {
   const std::lock_guard<std::mutex> lock{guard_};
   try {
-    transaction t{*this, true};
+    transaction t{*this, false};
     bind(insert_.get(), 1, r.id);
     bind(insert_.get(), 2, r.path);
     bind(insert_.get(), 3, r.body);
@@ -176,6 +191,7 @@ outbound::result<void> journal::append(const outbound::record& r) {
     step_once(insert_.get());
     advance(expected_);
     t.commit();
+    unflushed_.insert(r.guid);
     where_ = expected_.end;
     ++counts_.rows;
     ++counts_.pending;
@@ -194,10 +210,10 @@ std::string journal::remove_one(std::uint64_t id) {
   if (sqlite3_reset(find_.get()) != SQLITE_OK) fail(sqlite3_errmsg(db_.get()));
   if (!is_there) return {};
   const auto answer = answers_.find(guid);
-  if (answer == answers_.end() || !answer->second.empty()) {
+  const std::string why = answer == answers_.end() ? "it was given up before it was sent" : answer->second;
+  if (!why.empty()) {
     for (int i = 0; i < 3; ++i) bind(refuse_.get(), i + 1, place[i]);
-    bind(refuse_.get(), 4,
-         answer == answers_.end() ? std::string{"it was given up before it was sent"} : answer->second);
+    bind(refuse_.get(), 4, why);
     step_once(refuse_.get());
     ++counts_.refused;
   }
@@ -231,6 +247,7 @@ outbound::result<std::vector<outbound::record>> journal::load() {
     while (sqlite3_step(s.get()) == SQLITE_ROW)
       all.push_back({number(s.get(), 0), bytes(s.get(), 1), bytes(s.get(), 2), bytes(s.get(), 3), bytes(s.get(), 4)});
     if (sqlite3_reset(s.get()) != SQLITE_OK) fail(sqlite3_errmsg(db_.get()));
+    for (const outbound::record& r : all) unflushed_.insert(r.guid);  // a killed process left them to the system
     return all;
   } catch (const std::exception& why) {
     return failure(why.what());

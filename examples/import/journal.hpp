@@ -14,6 +14,7 @@
 #include <mutex>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 namespace importer {
@@ -42,7 +43,11 @@ class journal final : public outbound::store {
   void refuse(const row& r, const std::string& why);
   /// What became of a request; `why` is empty if all is well. Kept until the outbox knows what follows from it.
   void note_answer(const std::string& guid, std::string why);
+  /// Before a message leaves for the first time: it is on the disk afterwards, and so are all that were appended
+  /// before.
+  outbound::result<void> flush_for(const std::string& guid);
 
+  /// Survives the end of this process, and a power cut from `flush_for` on; until then the row is as if never read.
   outbound::result<void> append(const outbound::record& r) override;
   outbound::result<void> remove(const std::vector<std::uint64_t>& ids) override;
   outbound::result<std::vector<outbound::record>> load() override;
@@ -79,6 +84,7 @@ class journal final : public outbound::store {
   row expected_{};
   position where_{};
   counts counts_{};
+  std::unordered_set<std::string> unflushed_{};             // GUIDs
   std::unordered_map<std::string, std::string> answers_{};  // by GUID, of what is in `record`
 };
 

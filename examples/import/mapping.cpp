@@ -67,6 +67,23 @@ outbound::user user_of(const json& id) {
   return outbound::user{text_of(id)};
 }
 
+// Text goes in as it is, so that what is wrong with it is said of the text.
+template <class Use>
+void with_value(const json& value, const Use& use) {
+  if (value.is_string()) use(value.get_ref<const std::string&>());
+  else use(value);
+}
+
+// Does it, and says of what was refused where it stands.
+template <class Work>
+auto naming(const std::string& where, const Work& work) {
+  try {
+    return work();
+  } catch (const refused& why) {
+    throw refused{where + ": " + why.what()};
+  }
+}
+
 void set(outbound::identify& m, const target& to, const json& value) {
   for (const text_field& field : text_fields)
     if (field.name == to.field) (m.*field.set)(text_of(value));
@@ -75,13 +92,13 @@ void set(outbound::identify& m, const target& to, const json& value) {
   else if (to.field == "group_id") m.group(text_of(value));
   else if (to.field == "previous_id") m.previous_id(user_of(value));
   else if (to.field == "attributes" && to.key.empty()) m.attributes(interop::to_json(object_of(value)));
-  else if (to.field == "attributes") m.attribute(to.key, value);
+  else if (to.field == "attributes") with_value(value, [&](const outbound::value& v) { m.attribute(to.key, v); });
 }
 
 void set(outbound::track& m, const target& to, const json& value) {
   if (to.field == "timestamp") m.at(time_of(value));
   else if (to.field == "properties" && to.key.empty()) m.properties(interop::to_json(object_of(value)));
-  else if (to.field == "properties") m.property(to.key, value);
+  else if (to.field == "properties") with_value(value, [&](const outbound::value& v) { m.property(to.key, v); });
 }
 
 }  // namespace
@@ -105,7 +122,7 @@ void mapping::add_file(const std::string& path) {
   json all;
   try {
     all = object_of(parse_json(std::string{std::istreambuf_iterator<char>{in}, {}}));
-    for (const auto& [column, where] : all.items()) add(column, text_of(where));
+    for (const auto& [column, where] : all.items()) add(column, naming(column, [&, &w = where] { return text_of(w); }));
   } catch (const refused& why) {
     throw failed{path + ": " + why.what()};
   }
@@ -145,44 +162,27 @@ void mapping::check(const std::vector<std::string>& columns) const {
 
 outbound::message mapping::message_of(const row& r) const {
   std::vector<std::pair<target, json>> values;
-  const json* id = nullptr;
-  const json* event = nullptr;
-  values.reserve(r.cells.size());
-  for (const auto& [column, cell] : r.cells) {
-    target to = target_of(column);
-    if (to.field == "-" || (cell.is_null() && to.key.empty())) continue;
-    try {
-      values.emplace_back(std::move(to), read(cell, to.as));
-    } catch (const refused& why) {
-      throw refused{column + ": " + why.what()};
-    }
-  }
-  for (const auto& [to, value] : values) {
-    if (to.field == "user_id") id = &value;
-    if (to.field == "event") event = &value;
-  }
-  if (id == nullptr) throw refused{"there is no user_id"};
-  if (kind_ == kind::events && event == nullptr) throw refused{"there is no event"};
-
+  const auto value_of = [&values](std::string_view field) {
+    const auto found =
+        std::find_if(values.begin(), values.end(), [&](const auto& v) { return v.first.field == field; });
+    if (found == values.end()) throw refused{"there is no " + std::string{field}};
+    return found->second;
+  };
   const auto fill = [&values](auto message) -> outbound::message {
-    for (const auto& [to, value] : values) {
-      try {
-        set(message, to, value);
-      } catch (const refused& why) {
-        throw refused{to.field + ": " + why.what()};
-      }
-    }
+    for (const auto& [to, value] : values) naming(to.field, [&, &t = to, &v = value] { set(message, t, v); });
     return std::move(message);
   };
-  const outbound::user user = [&] {
-    try {
-      return user_of(*id);
-    } catch (const refused& why) {
-      throw refused{std::string{"user_id: "} + why.what()};
-    }
-  }();
+  values.reserve(r.cells.size());
+  for (const auto& [column, cell] : r.cells) {
+    const target to = target_of(column);
+    if (to.field == "-" || (cell.is_null() && to.key.empty())) continue;
+    naming(column, [&, &c = cell] { values.emplace_back(to, read(c, to.as)); });
+  }
+  const json id = value_of("user_id");
+  const outbound::user user = naming("user_id", [&id] { return user_of(id); });
   if (kind_ == kind::users) return fill(user.identify());
-  return fill(user.track(text_of(*event)));
+  const json event = value_of("event");
+  return fill(user.track(naming("event", [&event] { return text_of(event); })));
 }
 
 }  // namespace importer
