@@ -99,6 +99,7 @@
 
 // >>version -----------------------------------------------------------------------------------------------------------
 
+/// The one version number, by Semantic Versioning.
 #define OUTBOUND_VERSION_MAJOR 1
 #define OUTBOUND_VERSION_MINOR 0
 #define OUTBOUND_VERSION_PATCH 0

@@ -24,9 +24,10 @@ def doxygen(root, out, source):
 
 
 def at_a_glance(header):
-    """The public names of >>forward."""
+    """The public names of >>forward, and some of what is no type."""
     glance = header[header.index('// >>forward'):header.index('namespace detail {')]
-    return set(re.findall(r'^(?:enum class|struct|class) (\w+)', glance, re.MULTILINE))
+    return set(re.findall(r'^(?:enum class|struct|class) (\w+)', glance, re.MULTILINE)) | {
+        'OUTBOUND_FIELDS', 'OUTBOUND_VERSION_STRING', 'interpret', 'curl_command', 'repaired', 'from_utf16'}
 
 
 if __name__ == '__main__':

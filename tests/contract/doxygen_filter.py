@@ -17,17 +17,26 @@ def manual(lines):
     """The comment that the file begins with, as the main page."""
     end = next(i for i, line in enumerate(lines) if not line.startswith('//'))
     text = [line[2:].removeprefix(' ') for line in lines[:end]]
-    return ['/** @mainpage ' + text[0], '@verbatim ' + text[1], *text[2:-1], text[-1] + ' @endverbatim */'], end
+    return ['/** @file */ /** @mainpage ' + text[0], '@verbatim ' + text[1], *text[2:-1], text[-1] + ' @endverbatim */'], end
+
+
+# What is not offered: from a line that begins so, to one that the other pattern is found in.
+HIDDEN = (
+    (r'// >>config -', r'^// >>forward'),          # macros that are gone at the end of the header
+    (r'#define OUTBOUND_(HPP$|\w*_\()', r'[^\\]$'),  # what OUTBOUND_FIELDS is made of
+    (r'namespace detail {', r'^}  // namespace detail'),
+    (r'(inline namespace v|}  // namespace v)\d', r''),
+)
 
 
 def hide_details(lines):
-    """Blank lines for the namespaces `detail` and of the version, and for what is for the header's own classes only."""
-    out, inside = [], False
+    """Blank lines for what is not offered, and for what only the header's own classes can reach."""
+    out, end = [], None
     for line in lines:
-        inside = inside or line.startswith('namespace detail {')
-        is_version = re.match(r'(inline namespace v\w+ {|}  // namespace v\d)', line)
-        out.append('' if inside or is_version else line.replace('protected:', 'private:'))
-        inside = inside and not line.startswith('}  // namespace detail')
+        end = end or next((last for first, last in HIDDEN if re.match(first, line)), None)
+        out.append(line.replace('protected:', 'private:') if end is None else '')
+        if end is not None and re.search(end, line):
+            end = None
     return out
 
 
@@ -43,6 +52,7 @@ def chunk_end(lines, begin):
     while i < len(lines):
         stripped = lines[i].strip()
         if stripped.startswith('#'):
+            count += stripped.startswith('#define')
             while lines[i].endswith('\\'):
                 i += 1
             i += 1
