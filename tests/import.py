@@ -7,9 +7,11 @@ import os
 import pathlib
 import pty
 import random
+import resource
 import select
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -310,6 +312,53 @@ class Sent(Case):
         self.assertIn('this is the file of another program', err)
         self.assertEqual(foreign.read_bytes(), before)
         self.assertEqual(self.box.get()['requests'], 1)
+
+    def test_a_file_that_became_shorter(self):
+        path = self.file('users.csv', 'user_id\n1\n2\n')
+        self.run_import('users', path, *self.url)
+        self.file('users.csv', 'user_id\n1\n')
+        _, err = self.run_import('users', path, *self.url, code=2)
+        self.assertIn('the import that it knows is of another file', err)
+        path = self.file('long.csv', 'user_id\n' + '1\n' * 3_000)
+        self.run_import('users', path, *self.url)
+        self.file('long.csv', 'user_id\n' + '1\n' * 2_500)
+        _, err = self.run_import('users', path, *self.url, code=2)
+        self.assertIn('long.csv is shorter than what was read of it before', err)
+
+    def test_a_full_disk_stops_it_and_loses_nothing(self):
+        path = self.file('users.csv', 'user_id\n' + ''.join(f'{n}\n' for n in range(1, 3_001)))
+        def little_disk():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        done = subprocess.run(self.command('users', path, *self.url), env=self.environment(), capture_output=True,
+                              timeout=LIMIT_S, preexec_fn=little_disk)
+        self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+        self.assertIn('users.csv.import.db: ', done.stderr.decode())
+        out, _ = self.run_import('users', path, *self.url)
+        self.assertEqual(out, '3000 rows: 3000 delivered, 0 refused, 0 waiting\n')
+        self.assertEqual(len(self.box.get('/sandbox/users')), 3_000)
+        self.assertEqual([one['seen'] for one in self.box.deliveries() if one['seen'] == 'conflict'], [])
+        self.assertEqual(len({one['guid'] for one in self.box.deliveries()}), 3_000, 'each under one GUID')
+
+    def test_where_no_server_is(self):
+        path = self.file('users.csv', 'user_id\n1\n')
+        with socket.socket() as nobody:
+            nobody.bind(('127.0.0.1', 0))  # and does not listen
+            process = self.start('users', path, '--url', f'http://127.0.0.1:{nobody.getsockname()[1]}')
+            said = process.stderr.readline().decode()
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=LIMIT_S)
+        self.assertTrue(said.startswith('outbound-import: waiting: '), said)
+        self.assertEqual(process.returncode, 3)
+        self.run_import('users', path, *self.url)
+
+    def test_a_url_or_a_key_that_cannot_be_used(self):
+        path = self.file('users.csv', 'user_id\n1\n')
+        _, err = self.run_import('users', path, '--url', 'ftp://127.0.0.1', code=2)
+        self.assertIn('URL', err)
+        _, err = self.run_import('users', path, *self.url, code=2, key='a key')
+        self.assertIn('key', err)
+        self.run_import('users', path, *self.url)
 
     def test_a_signal_stops_it_between_rows(self):
         self.box.faults({'fault': 'delay', 'delay_ms': 1, 'calls': 'all'})

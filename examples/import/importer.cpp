@@ -100,6 +100,7 @@ class session {
         size_{size_of(c.file)},
         began_{journal_.count()},
         began_at_{journal_.where()} {
+    if (began_at_.offset > size_) throw failed{c.file + " is shorter than what was read of it before"};
     if (began_at_.offset != 0) rows_->go_to(began_at_);
   }
 
@@ -145,6 +146,8 @@ class session {
   // On a worker's thread.
   void note(const outbound::event& e) {
     if (e.what == outbound::event::kind::held) set_note("waiting: " + e.cause.message);
+    if (e.what == outbound::event::kind::held && !progress_.is_shown())
+      std::fprintf(stderr, "outbound-import: waiting: %s\n", e.cause.message.c_str());
     if (e.what == outbound::event::kind::resumed) set_note({});
     const bool is_setup = e.cause.code == outbound::errc::unauthorized || e.cause.code == outbound::errc::misdirected ||
                           e.cause.code == outbound::errc::invalid_options;

@@ -30,6 +30,7 @@ class progress {
   progress& operator=(const progress&) = delete;
   ~progress() { clear(); }
 
+  bool is_shown() const { return is_terminal_; }
   void show(const progress_state& s);
   void clear();
   std::chrono::duration<double> elapsed() const { return clock::now() - start_; }
