@@ -299,9 +299,11 @@ class Sent(Case):
         other = self.file('other.csv', 'user_id,b\n1,x\n')
         journal = self.folder / 'users.csv.import.db'
         for arguments, why in ((['users', other], 'the import that it knows is of another file'),
-                               (['users', path, '--map', 'a=email'], 'the import began with other columns')):
+                               (['users', path, '--map', 'a=email'], 'the import began as: users csv , {} to http')):
             _, err = self.run_import(*arguments, '--journal', journal, *self.url, code=2)
             self.assertIn(why, err)
+        _, err = self.run_import('users', path, '--url', 'http://127.0.0.1:1', code=2)
+        self.assertIn('the import began as: users csv , {} to http', err, 'what the sandbox has, another has not')
         foreign = self.folder / 'foreign.db'
         link = sqlite3.connect(foreign)
         link.execute('CREATE TABLE t (a)')
@@ -350,11 +352,10 @@ class Sent(Case):
             process.communicate(timeout=LIMIT_S)
         self.assertTrue(said.startswith('outbound-import: waiting: '), said)
         self.assertEqual(process.returncode, 3)
-        self.run_import('users', path, *self.url)
 
     def test_a_url_or_a_key_that_cannot_be_used(self):
         path = self.file('users.csv', 'user_id\n1\n')
-        _, err = self.run_import('users', path, '--url', 'ftp://127.0.0.1', code=2)
+        _, err = self.run_import('users', path, '--url', 'ftp://127.0.0.1', '--journal', self.folder / 'other.db', code=2)
         self.assertIn('URL', err)
         _, err = self.run_import('users', path, *self.url, code=2, key='a key')
         self.assertIn('key', err)

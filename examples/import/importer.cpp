@@ -46,8 +46,8 @@ std::unique_ptr<row_reader> open(const command_line& c, const mapping& columns) 
 
 // What must not change while an import goes on.
 std::string setup_of(const command_line& c, const mapping& columns) {
-  return std::string{c.what == kind::users ? "users" : "events"} + ' ' + c.format + ' ' +
-         (c.format == "csv" ? std::string{c.delimiter} + ' ' : "") + columns.text();
+  const std::string delimiter = c.format == "csv" ? std::string{' ', c.delimiter} : "";
+  return (c.what == kind::users ? "users " : "events ") + c.format + delimiter + ' ' + columns.text() + " to " + c.url;
 }
 
 std::string bytes_of(std::ifstream& file, std::uint64_t offset, std::size_t size) {

@@ -101,8 +101,7 @@ void journal::recognise(const std::string& setup, const std::string& head) {
   if (head.compare(0, began.size(), began) != 0)
     fail("the import that it knows is of another file; delete it to begin anew");
   if (bytes(source.get(), 0) != setup)
-    fail("the import began with other columns, or another format: " + bytes(source.get(), 0) +
-         "; go on with the same, or delete this file to begin anew");
+    fail("the import began as: " + bytes(source.get(), 0) + "; go on with the same, or delete this file to begin anew");
 }
 
 void journal::run(const char* sql) const {
