@@ -387,14 +387,15 @@ class Sent(Case):
         seed = random.randrange(1 << 32)
         chance = random.Random(seed)
         print(f'seed {seed}', file=sys.stderr)
-        rows, users = 4_000, 40
+        rows, users = 6_000, 40
         bad = set(chance.sample(range(rows), 100))
         cell = lambda n: f'"two\nlines {n}"' if n % 7 == 0 else f'{n}'
         path = self.file('events.csv', 'user_id,event,row,cell\n' + ''.join(
             f'u{n % users},e,{n}\n' if n in bad else f'u{n % users},e,{n},{cell(n)}\n' for n in range(rows)))
-        self.box.faults({'seed': seed, 'chance': {'drop_after': 0.005, 'drop_before': 0.005, '503': 0.005}})
+        self.box.faults({'seed': seed, 'delay_ms': 3,  # and slower, so that it does not end before it is killed
+                         'chance': {'drop_after': 0.005, 'drop_before': 0.005, '503': 0.005, 'delay': 0.5}})
         for _ in range(KILLS):
-            wanted = self.box.get()['requests'] + chance.randrange((rows - len(bad)) // (KILLS + 5))
+            wanted = self.box.get()['requests'] + chance.randrange((rows - len(bad)) // (2 * KILLS))
             process = self.start('events', path, *self.url)
             while self.box.get()['requests'] < wanted:
                 self.assertIsNone(process.poll(), process.communicate() if process.poll() is not None else '')
