@@ -99,6 +99,7 @@
 
 // >>version -----------------------------------------------------------------------------------------------------------
 
+/// The one version number, by Semantic Versioning.
 #define OUTBOUND_VERSION_MAJOR 1
 #define OUTBOUND_VERSION_MINOR 0
 #define OUTBOUND_VERSION_PATCH 0
@@ -147,6 +148,7 @@
 
 // >>forward: the API at a glance --------------------------------------------------------------------------------------
 
+/// All that this header has, but its macros.
 namespace outbound {
 inline namespace v1_0_0 {  // the whole version: two versions in one process share no symbol
 
@@ -223,6 +225,7 @@ struct core;
 /// does not compile.
 class text {
  public:
+  /// By conversion.
   text(std::nullptr_t) = delete;
   text(const char* s) noexcept : data_{s}, size_{s != nullptr ? std::strlen(s) : 0} {}
   template <class T,
@@ -241,6 +244,7 @@ class text {
   bool null() const noexcept { return data_ == nullptr; }
   /// Empty for a null pointer.
   std::string_view view() const noexcept { return {null() ? "" : data_, size_}; }
+  /// Null for a null pointer.
   const char* data() const noexcept { return data_; }
 
  private:
@@ -283,7 +287,7 @@ enum class defect : unsigned char {
 
 /// One problem of a message.
 struct problem {
-  defect what{};
+  defect what{};        ///< the kind
   std::string where{};  ///< JSON Pointer into the body (RFC 6901); "" is the body
   std::string why{};    ///< a sentence with limit and actual value
 };
@@ -392,6 +396,7 @@ erased erase_elements(std::initializer_list<element> elements) noexcept;
 /// What may stand between the braces of an array: every value but array braces.
 class element {
  public:
+  /// By conversion; braces of members are an object.
   template <class T,
             std::enable_if_t<!std::is_base_of_v<element, detail::bare<T>> && !std::is_same_v<member, detail::bare<T>>,
                              int> = 0>
@@ -400,6 +405,7 @@ class element {
   element(const element&) = delete;
   element& operator=(const element&) = delete;
 
+  /// For the library itself.
   const detail::erased& erased() const noexcept { return erased_; }
 
  protected:
@@ -415,6 +421,7 @@ class element {
 /// which returns the value to write; both are found by argument-dependent look-up.
 class value : public element {
  public:
+  /// As an element, and from array braces: {"a", 1}.
   using element::element;
   value(std::initializer_list<element> elements) noexcept : element{detail::erase_elements(elements)} {}
 };
@@ -422,6 +429,7 @@ class value : public element {
 /// A key with its value: `{"city", "Paris"}`.
 class member {
  public:
+  /// A key, and a value or the braces of one.
   template <class T>
   member(text key, T&& v) : key_{key}, value_{detail::erase(v)} {}
   member(text key, std::initializer_list<member> v) noexcept : key_{key}, value_{detail::erase_members(v)} {}
@@ -429,7 +437,9 @@ class member {
   member(const member&) = delete;
   member& operator=(const member&) = delete;
 
+  /// As it was given.
   text key() const noexcept { return key_; }
+  /// For the library itself.
   const detail::erased& erased() const noexcept { return value_; }
 
  private:
@@ -551,8 +561,10 @@ struct key_set {
 class object {
  public:
   object() noexcept = default;
+  /// With these members.
   object(std::initializer_list<member> members);
 
+  /// Adds a member, or replaces it.
   object& set(outbound::text key, const value& v) & OUTBOUND_LIFETIMEBOUND_;
   object&& set(outbound::text key, const value& v) && OUTBOUND_LIFETIMEBOUND_ { return std::move(set(key, v)); }
 
@@ -561,8 +573,8 @@ class object {
   /// What was wrong with the values; `where` is relative to this object.
   std::vector<problem> problems() const { return own_findings().problems(); }
 
-  // While to_outbound writes it straight into what surrounds it, an object shares that text: copies are made of its own
-  // part.
+  /// While to_outbound writes it straight into what surrounds it, an object shares that text: copies are made of its
+  /// own part.
   object(const object& other);
   object(object&& other) noexcept;
   object& operator=(const object& other);
@@ -605,9 +617,11 @@ class array {
   template <class... Ts>
   static array of(Ts&&... elements);
 
+  /// Appends an element.
   array& add(const value& v) & OUTBOUND_LIFETIMEBOUND_;
   array&& add(const value& v) && OUTBOUND_LIFETIMEBOUND_ { return std::move(add(v)); }
 
+  /// As those of an object.
   std::string_view text() const noexcept;
   std::vector<problem> problems() const { return out_.findings.problems(); }
 
@@ -631,12 +645,14 @@ class array {
 /// equal keys inside it are yours.
 class json {
  public:
+  /// Keeps the text.
   explicit json(std::string s) noexcept : text_{std::move(s)} {}
   explicit json(const char* s) : text_{s != nullptr ? s : ""}, null_{s == nullptr} {}
   json(std::nullptr_t) = delete;
 
   /// Made of a null pointer: a problem when it is written.
   bool null() const noexcept { return null_; }
+  /// As it was given.
   std::string_view text() const noexcept { return text_; }
 
  private:
@@ -685,6 +701,7 @@ class json {
 /// `text`.
 class id {
  public:
+  /// By conversion.
   template <class T, std::enable_if_t<std::is_convertible_v<const T&, text>, int> = 0>
   id(const T& s) noexcept : text_{s} {}
   template <class T, std::enable_if_t<detail::is_integer<T>, int> = 0>
@@ -744,10 +761,12 @@ class message {
   std::vector<problem> problems() const;
   /// What is most likely a mistake, but is sent unless `options.strict` is set.
   std::vector<problem> warnings() const;
+  /// Whether there is no problem.
   bool valid() const noexcept;
 
   message(const message&) = default;
   message(message&&) noexcept = default;
+  /// If memory runs out, it stays as it is.
   message& operator=(const message& other) { return *this = message{other}; }
   message& operator=(message&&) noexcept = default;
   ~message() = default;
@@ -782,12 +801,15 @@ class message {
 /// A field of text that an empty optional leaves as it is.
 class optional_text {
  public:
+  /// By conversion.
   template <class T, std::enable_if_t<std::is_convertible_v<const T&, text>, int> = 0>
   optional_text(const T& s) : text_{s} {}
   template <class T, std::enable_if_t<detail::is_optional_of<const T, text>, int> = 0>
   optional_text(const T& s) : text_{s.has_value() ? text{*s} : text{""}}, present_{s.has_value()} {}
 
+  /// False for an empty optional.
   bool present() const noexcept { return present_; }
+  /// Empty where there is none.
   text get() const noexcept { return text_; }
 
  private:
@@ -798,6 +820,7 @@ class optional_text {
 /// POST /v2/identify: who a user is. Setting a field or an attribute again replaces it; attributes merge key by key.
 class identify : public message {
  public:
+  /// Text; an empty optional changes nothing.
   identify& first_name(optional_text v) & OUTBOUND_LIFETIMEBOUND_;
   identify& last_name(optional_text v) & OUTBOUND_LIFETIMEBOUND_;
   identify& email(optional_text v) & OUTBOUND_LIFETIMEBOUND_;
@@ -805,6 +828,7 @@ class identify : public message {
   /// Device tokens of Apple's and Google's push services: one, `{"a", "b"}`, or a range.
   identify& apns(detail::list<text> tokens) & OUTBOUND_LIFETIMEBOUND_;
   identify& gcm(detail::list<text> tokens) & OUTBOUND_LIFETIMEBOUND_;
+  /// Anything else that is known of the user.
   identify& attribute(text key, const value& v) & OUTBOUND_LIFETIMEBOUND_;
   /// Braces of members, an `object`, a map, a `json` object, or a type of yours that makes an object.
   identify& attributes(std::initializer_list<member> members) & OUTBOUND_LIFETIMEBOUND_;
@@ -821,7 +845,7 @@ class identify : public message {
   /// Extension: an alias; what is known of `previous` now belongs to this user.
   identify& previous_id(const user& previous) & OUTBOUND_LIFETIMEBOUND_;
 
-  // The same for a temporary: user.identify().first_name("Ada").email("ada@example.com")
+  /// The same for a temporary: user.identify().first_name("Ada").email("ada@example.com")
   identify&& first_name(optional_text v) && OUTBOUND_LIFETIMEBOUND_ { return std::move(first_name(v)); }
   identify&& last_name(optional_text v) && OUTBOUND_LIFETIMEBOUND_ { return std::move(last_name(v)); }
   identify&& email(optional_text v) && OUTBOUND_LIFETIMEBOUND_ { return std::move(email(v)); }
@@ -856,6 +880,7 @@ class identify : public message {
 /// POST /v2/track: what a user did.
 class track : public message {
  public:
+  /// Anything that is known of the event.
   track& property(text key, const value& v) & OUTBOUND_LIFETIMEBOUND_;
   /// As `identify::attributes`.
   track& properties(std::initializer_list<member> members) & OUTBOUND_LIFETIMEBOUND_;
@@ -864,6 +889,7 @@ class track : public message {
   /// Extension: when it happened, sent as integer Unix seconds. 1970-01-01 is a time, not "now".
   track& at(std::chrono::system_clock::time_point when) & OUTBOUND_LIFETIMEBOUND_;
 
+  /// The same for a temporary.
   track&& property(text key, const value& v) && OUTBOUND_LIFETIMEBOUND_ { return std::move(property(key, v)); }
   track&& properties(std::initializer_list<member> members) && OUTBOUND_LIFETIMEBOUND_ {
     return std::move(properties(members));
@@ -886,8 +912,10 @@ enum class platform : unsigned char { apns, gcm, fcm };
 /// because receivers that read numbers as doubles would merge users beyond that (send such an id as text).
 class user {
  public:
+  /// Copies the id.
   explicit user(id v);
 
+  /// Each starts a message.
   outbound::identify identify() const;
   outbound::track track(text event) const;
 
@@ -919,13 +947,14 @@ class user {
 /// Extension: up to 100 identify or track messages (not both) in one request: /v2/identify/batch, /v2/track/batch.
 class batch : public message {
  public:
-  static constexpr std::size_t capacity = 100;
+  static constexpr std::size_t capacity = 100;  ///< messages, at most
 
   batch();
   /// Refuses (`invalid_message`), and stays as it is: a message with problems, one of the other kind, one too many, and
   /// what would make the body larger than 4 MiB.
   result<void> add(const outbound::identify& m);
   result<void> add(const outbound::track& m);
+  /// How many messages it has.
   std::size_t size() const noexcept { return count_; }
 
  private:
@@ -937,16 +966,17 @@ class batch : public message {
 
 /// A header of a request or a response.
 struct header {
+  /// As they stand in HTTP.
   std::string name{};
   std::string value{};
 };
 
 /// One HTTP request, complete: what a transport needs to know. Owns its bytes.
 struct request {
-  std::string method{};
-  std::string url{};
-  std::vector<header> headers{};
-  std::string body{};
+  std::string method{};                 ///< "POST"
+  std::string url{};                    ///< complete
+  std::vector<header> headers{};        ///< those of the API; the key is among them
+  std::string body{};                   ///< JSON
   std::chrono::milliseconds timeout{};  ///< for the whole exchange
   std::string user_key{};               ///< `message::user_key`
   std::string guid{};                   ///< the X-Outbound-GUID of the logical call; empty: none
@@ -954,9 +984,9 @@ struct request {
 
 /// What came back. A status of 0 means that nothing did.
 struct response {
-  int status{};
-  std::string body{};
-  std::vector<header> headers{};
+  int status{};                   ///< of HTTP
+  std::string body{};             ///< as it came
+  std::vector<header> headers{};  ///< a queue heeds Retry-After
 };
 
 /// The value of the first header of that name (ASCII case-insensitive, RFC 9110 5.1), or null.
@@ -987,7 +1017,7 @@ std::error_code make_error_code(errc code) noexcept;
 
 /// Why something failed.
 struct error {
-  errc code{};
+  errc code{};                      ///< the kind
   int status{};                     ///< of the response, if there was one
   std::string message{};            ///< for a log, as it is; never holds the key
   std::vector<problem> problems{};  ///< of the message that was refused
@@ -997,16 +1027,20 @@ struct error {
 template <class T>
 class [[nodiscard]] result {
  public:
+  /// The one or the other.
   result(T v) : value_(std::move(v)), ok_{true} {}
   result(outbound::error e) : error_(std::move(e)) {}
 
+  /// Whether there is a T.
   explicit operator bool() const noexcept { return ok_; }
   bool has_value() const noexcept { return ok_; }
+  /// The T.
   T& operator*() & noexcept OUTBOUND_LIFETIMEBOUND_ { return value_; }
   const T& operator*() const& noexcept OUTBOUND_LIFETIMEBOUND_ { return value_; }
   T&& operator*() && noexcept OUTBOUND_LIFETIMEBOUND_ { return std::move(value_); }
   T* operator->() noexcept OUTBOUND_LIFETIMEBOUND_ { return &value_; }
   const T* operator->() const noexcept OUTBOUND_LIFETIMEBOUND_ { return &value_; }
+  /// Why there is none.
   outbound::error& error() & noexcept OUTBOUND_LIFETIMEBOUND_ { return error_; }
   const outbound::error& error() const& noexcept OUTBOUND_LIFETIMEBOUND_ { return error_; }
   outbound::error&& error() && noexcept OUTBOUND_LIFETIMEBOUND_ { return std::move(error_); }
@@ -1022,10 +1056,13 @@ template <>
 class [[nodiscard]] result<void> {
  public:
   result() noexcept = default;
+  /// Failure.
   result(outbound::error e) : error_(std::move(e)), ok_{false} {}
 
+  /// Whether it went well.
   explicit operator bool() const noexcept { return ok_; }
   bool has_value() const noexcept { return ok_; }
+  /// Why not.
   outbound::error& error() & noexcept OUTBOUND_LIFETIMEBOUND_ { return error_; }
   const outbound::error& error() const& noexcept OUTBOUND_LIFETIMEBOUND_ { return error_; }
   outbound::error&& error() && noexcept OUTBOUND_LIFETIMEBOUND_ { return std::move(error_); }
@@ -1080,17 +1117,21 @@ class function<R(Args...)> {
 /// be called then.
 template <class Signature>
 class callback;
+/// The one that there is: of a function's signature.
 template <class R, class... Args>
 class callback<R(Args...)> {
  public:
   callback() noexcept = default;
+  /// Keeps a callable.
   template <class F, std::enable_if_t<!std::is_same_v<std::decay_t<F>, callback>, int> = 0>
   callback(F&& f) : target_{std::forward<F>(f)} {
     static_assert(std::is_copy_constructible_v<std::decay_t<F>>,
                   "outbound: options are copied, and so is what they hold; capture a reference or a shared_ptr");
   }
 
+  /// Whether there is one.
   explicit operator bool() const noexcept { return static_cast<bool>(target_); }
+  /// Calls it.
   R operator()(Args... args) const { return target_(std::forward<Args>(args)...); }
 
  private:
@@ -1101,6 +1142,7 @@ class callback<R(Args...)> {
 /// returns a `response` or an `error` will do. The manual (2) says what it must keep to.
 class transport {
  public:
+  /// Keeps a callable.
   template <class F, std::enable_if_t<!std::is_same_v<std::decay_t<F>, transport>, int> = 0>
   transport(F&& f);
   transport(transport&&) noexcept = default;
@@ -1116,8 +1158,10 @@ class transport {
 
 /// A transport for those who do the I/O themselves: every `send` is `not_sent`.
 struct no_transport_t {
+  /// Fails.
   result<response> operator()(const request& r) const;
 };
+/// To be given to a client: `client{key, no_transport}`.
 inline constexpr no_transport_t no_transport{};
 
 /// What a response means: itself if the status is 2xx, else an error whose message shows what the server said.
@@ -1204,11 +1248,11 @@ enum class loss : unsigned char {
 /// An accepted message, as a store keeps it. A body of numbers only, `[12,14]`, is no message: it says which records
 /// were on their way as one batch.
 struct record {
-  std::uint64_t id{};  ///< unique in a store; rises in the order of acceptance
-  std::string path{};
-  std::string body{};
-  std::string guid{};
-  std::string user_key{};
+  std::uint64_t id{};      ///< unique in a store; rises in the order of acceptance
+  std::string path{};      ///< `message::path`
+  std::string body{};      ///< `message::body`
+  std::string guid{};      ///< the X-Outbound-GUID
+  std::string user_key{};  ///< `message::user_key`
 };
 
 /// Durability: where a queue keeps what it accepted until it is answered. Derive from it; examples/stores has one on
@@ -1226,6 +1270,7 @@ class store {
 
 /// What became of a message, or of the queue.
 struct event {
+  /// What there is to tell.
   enum class kind : unsigned char {
     delivered,
     retrying,       ///< it failed for now, and will be sent again
@@ -1236,48 +1281,50 @@ struct event {
     store_failed,   ///< it keeps what was answered, which may be sent once more after a restart (`cause`)
     worker_failed,  ///< a thread or a transport could not be made (`cause`); `flush` and `close` deliver without
   };
-  kind what{};
-  loss why{};
-  record message{};  ///< what it is about, where it is about one
-  outbound::error cause{};
-  unsigned attempts{};
+  kind what{};                      ///< what it is about
+  loss why{};                       ///< if it is lost
+  record message{};                 ///< what it is about, where it is about one
+  outbound::error cause{};          ///< what was answered; code 0: nothing bad
+  unsigned attempts{};              ///< requests made for it
   std::chrono::milliseconds age{};  ///< since it was accepted, without the time on hold
 };
 
 /// Counts since the start. At every moment accepted = delivered + failed + dropped + queued + in_flight.
 struct delivery_stats {
-  std::uint64_t accepted{};  ///< what a store gave back included
-  std::uint64_t delivered{};
-  std::uint64_t failed{};
-  std::uint64_t dropped{};
-  std::uint64_t queued{};
-  std::uint64_t in_flight{};
-  std::uint64_t attempts{};  ///< requests made
-  std::uint64_t bytes{};     ///< of the bodies that are queued or in flight
-  std::uint64_t losses[static_cast<std::size_t>(loss::closed) + 1]{};
+  std::uint64_t accepted{};                                            ///< what a store gave back included
+  std::uint64_t delivered{};                                           ///< answered well
+  std::uint64_t failed{};                                              ///< lost, as are
+  std::uint64_t dropped{};                                             ///< these: see `loss`
+  std::uint64_t queued{};                                              ///< waiting
+  std::uint64_t in_flight{};                                           ///< in a request
+  std::uint64_t attempts{};                                            ///< requests made
+  std::uint64_t bytes{};                                               ///< of the bodies that are queued or in flight
+  std::uint64_t losses[static_cast<std::size_t>(loss::closed) + 1]{};  ///< by reason
 
+  /// How many for that reason.
   std::uint64_t lost(loss why) const noexcept { return losses[static_cast<std::size_t>(why)]; }
 };
 
 /// What `flush` and `close` leave. True if nothing is left.
 struct remaining {
-  std::uint64_t queued{};
-  std::uint64_t in_flight{};
+  std::uint64_t queued{};     ///< waiting
+  std::uint64_t in_flight{};  ///< in a request
+  /// Whether nothing is left.
   explicit operator bool() const noexcept { return queued == 0 && in_flight == 0; }
 };
 
 /// What makes the X-Outbound-GUIDs of one process differ from those of others, and its jitter: two random numbers.
 struct guid_seed {
-  std::uint64_t high{};
-  std::uint64_t low{};
+  std::uint64_t high{};  ///< any number
+  std::uint64_t low{};   ///< another one; both 0: an outbox takes what the clocks say
 };
 
 /// Bounds, durability and hooks of a delivery_queue.
 struct queue_options {
-  retry_policy retry{};
-  std::size_t max_messages{100'000};
+  retry_policy retry{};                          ///< how long a message is tried
+  std::size_t max_messages{100'000};             ///< queued and in flight
   std::size_t max_bytes{std::size_t{64} << 20};  ///< of bodies
-  overflow when_full{overflow::reject_new};
+  overflow when_full{overflow::reject_new};      ///< by either bound
   std::size_t batch_size{1};  ///< up to 100 identify or track messages leave as one request; extension, off at 1
   guid_seed seed{};           ///< another one in each process: equal seeds give equal GUIDs to equal messages
   outbound::store* store{};   ///< must outlive the queue; null: memory only
@@ -1287,13 +1334,14 @@ struct queue_options {
 /// A request to make, and the ticket to report its answer with. Move-only.
 class delivery {
  public:
-  std::string path{};
-  std::string body{};
+  std::string path{};      ///< behind the base URL
+  std::string body{};      ///< JSON
   std::string guid{};      ///< the same on every attempt
   std::string user_key{};  ///< `message::user_key`; that of the first message of a batch
   unsigned attempt{};      ///< 1 is the first
 
   delivery() noexcept = default;
+  /// The other one is empty then.
   delivery(delivery&& other) noexcept { *this = std::move(other); }
   delivery& operator=(delivery&& other) noexcept;
   ~delivery() = default;
@@ -1393,6 +1441,7 @@ class delivery_queue {
   void close() noexcept { closed_ = true; }
   /// Drops all that is not in flight (`loss::closed`), unless a store keeps it.
   void abandon() noexcept;
+  /// Counts since the start.
   delivery_stats stats() const noexcept { return stats_; }
 
  private:
@@ -1524,6 +1573,7 @@ class outbox {
     return close_for(detail::saturated(timeout));
   }
 
+  /// Counts since the start.
   delivery_stats stats() const noexcept;
   /// The threads that deliver.
   std::size_t workers() const noexcept;

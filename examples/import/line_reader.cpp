@@ -1,0 +1,42 @@
+#include "line_reader.hpp"
+
+#include <ios>
+#include <limits>
+
+namespace importer {
+
+line_reader::line_reader(const std::string& path) : path_{path}, in_{path, std::ios::binary}, buffer_(max_row + 1) {
+  if (!in_) throw failed{"cannot read " + path};
+}
+
+bool line_reader::next(line& l) {
+  in_.getline(buffer_.data(), static_cast<std::streamsize>(buffer_.size()));
+  if (in_.bad()) throw failed{"reading " + path_ + " failed"};
+  auto taken = in_.gcount();
+  if (taken == 0) return false;
+  l.begin = where_;
+  l.is_too_long = in_.fail();  // the buffer is full, and no LF was found
+  l.text.assign(buffer_.data(), static_cast<std::size_t>(taken) - (in_.eof() || l.is_too_long ? 0 : 1));
+  if (l.is_too_long) {
+    in_.clear();
+    in_.ignore((std::numeric_limits<std::streamsize>::max)(), '\n');
+    taken += in_.gcount();
+  }
+  where_.line += 1;
+  where_.offset += static_cast<std::uint64_t>(taken);
+  if (l.begin.offset == 0) {
+    if (l.text.compare(0, 2, "\xFF\xFE") == 0 || l.text.compare(0, 2, "\xFE\xFF") == 0)
+      throw failed{path_ + " is UTF-16: save it as UTF-8"};
+    if (l.text.compare(0, 3, "\xEF\xBB\xBF") == 0) l.text.erase(0, 3);  // Excel's mark of UTF-8
+  }
+  return true;
+}
+
+void line_reader::go_to(position p) {
+  in_.clear();
+  in_.seekg(static_cast<std::streamoff>(p.offset));
+  if (!in_) throw failed{path_ + " cannot be read from byte " + std::to_string(p.offset) + " on"};
+  where_ = p;
+}
+
+}  // namespace importer
