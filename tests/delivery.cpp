@@ -221,6 +221,14 @@ TEST_CASE("F45: the seed makes the schedule and the GUIDs", "[F45]") {
   }
 }
 
+TEST_CASE("F72: a GUID is the same on every machine", "[F72]") {
+  queue_options o;
+  o.seed = {1, 2};
+  rig r{o};
+  r.post(user{"ada"}.track("signup"));
+  CHECK(r.take().guid == "63dc48d5-5977-86f7-875f-37d5b9b87860");
+}
+
 TEST_CASE("a GUID is a UUID of version 8, and no two are the same") {
   std::set<std::string> all;
   for (std::uint64_t low = 0; low < 10; ++low) {
