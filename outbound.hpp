@@ -1452,10 +1452,10 @@ class delivery_queue {
   std::uint64_t random_{};
   std::int64_t origin_{};  // of the milliseconds below, on the steady clock
   std::int64_t now_{};
-  std::int64_t unix_now_{};    // in seconds
-  std::int64_t not_before_{};  // as Retry-After said
-  std::int64_t budget_at_{};   // up to which the budget of retries is spent
-  detail::gate hold_{};        // of the whole queue
+  std::int64_t unix_now_{};                // in seconds
+  std::int64_t not_before_{};              // as Retry-After said
+  std::int64_t budget_at_{INT64_MIN / 2};  // up to which the budget of retries is spent; at first, not at all
+  detail::gate hold_{};                    // of the whole queue
   unsigned failures_in_a_row_{};
   std::size_t calls_{};                    // in flight
   std::size_t window_{detail::unlimited};  // of calls in flight; after a hold it grows with each good answer

@@ -493,6 +493,21 @@ TEST_CASE("F48: the budget bounds the retries of a server that answers now and t
   CHECK(r.queue.stats().failed == 0);
 }
 
+TEST_CASE("F48: a new queue has its whole budget", "[F48]") {
+  queue_options o;
+  o.retry.first_delay = 0ms;
+  o.retry.budget = 20;
+  rig r{o};
+  for (int i = 0; i < 22; ++i) r.post(user{i}.track("e"));
+  std::vector<delivery> calls;
+  for (int i = 0; i < 22; ++i) calls.push_back(r.take());
+  for (int i = 0; i < 20; ++i) r.answer(std::move(calls[static_cast<std::size_t>(i)]), 500);
+  CHECK(r.wait() == 0ms);
+  for (int i = 0; i < 20; ++i) r.answer(r.next(), 200);  // each gives one retry back: 20 again
+  for (int i = 0; i < 2; ++i) r.answer(std::move(calls[static_cast<std::size_t>(20 + i)]), 500);
+  CHECK(r.wait() == 0ms);
+}
+
 TEST_CASE("F48: a poisoned message does not block the others", "[F48]") {
   for (const int poison : {500, 503, 504, 0, 401, 403, 301}) {
     CAPTURE(poison);
