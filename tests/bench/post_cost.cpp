@@ -1,6 +1,6 @@
 // What `post` costs its caller while a worker delivers to a transport that answers at once: posts a second and the
-// latency of each, with 1 and 8 producers; and what a queued message takes in memory. Beside them: a bounded queue of
-// strings behind one mutex, the least that a hand-over to a thread can be.
+// latency of each, with 1 and 8 producers, beside a deque of strings behind one mutex, the least that a hand-over to a
+// thread can be. Then what a queued message takes in memory, and how the engine's costs grow with what is queued.
 #include "outbound.hpp"
 
 #include <malloc.h>
@@ -133,6 +133,47 @@ void memory() {
               bodies / messages, (all - bodies) / messages);
 }
 
+// Of n messages, ten of each user: all are posted; then as many are delivered as others are posted, one in ten after a
+// failure; then all that is left is delivered.
+void engine() {
+  std::printf(
+      "\n| messages queued | users | ns a post | ns a delivery and a post | ns a delivery |\n|--:|--:|--:|--:|--:|\n");
+  for (const int n : {1'000, 10'000, 100'000, 1'000'000}) {
+    outbound::queue_options o;
+    o.max_messages = static_cast<std::size_t>(n);
+    o.max_bytes = std::size_t{4} << 30;
+    o.retry.first_delay = 1ms;
+    o.retry.max_delay = 1ms;
+    outbound::delivery_queue queue{std::move(o)};
+    outbound::instant now{};
+    std::vector<outbound::track> messages;
+    for (int i = 0; i < n; ++i)
+      messages.push_back(outbound::user{i % (n / 10)}.track("purchase").property("amount", 12.5));
+    const auto post = [&](int i) {
+      if (!queue.post(messages[static_cast<std::size_t>(i)], now)) std::exit(1);
+    };
+    const auto deliver = [&](int status) {
+      outbound::delivery d = queue.next(now);
+      while (!d) d = queue.next(now = outbound::instant{queue.due(), {}});
+      queue.report(std::move(d), outbound::response{status}, now);
+    };
+    const auto timed = [&](int count, const auto& work) {
+      const auto begin = clock_type::now();
+      for (int i = 0; i < count; ++i) work(i);
+      return std::chrono::duration<double, std::nano>(clock_type::now() - begin).count() / count;
+    };
+    const double posting = timed(n, post);
+    const double both = timed(n / 2, [&](int i) {
+      if (i % 10 == 0) deliver(500);
+      deliver(200);
+      post(i);
+    });
+    const double delivering = timed(n, [&](int) { deliver(200); });
+    if (queue.stats().delivered != static_cast<std::uint64_t>(n + n / 2)) std::exit(1);
+    std::printf("| %d | %d | %.0f | %.0f | %.0f |\n", n, n / 10, posting, both, delivering);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -143,4 +184,5 @@ int main(int argc, char** argv) {
     measure<plain_queue>("a deque of strings behind a mutex", producers, messages / producers);
   }
   memory();
+  engine();
 }

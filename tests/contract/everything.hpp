@@ -194,6 +194,8 @@ struct scripted {
   }
 };
 
+inline outbound::result<outbound::response> accepted(const outbound::request&) { return outbound::response{202}; }
+
 inline void calls(report& out) {
   const std::vector<int> statuses{200, 204, -1,  -2,  0,   302, 400, 401, 403, 404, 405, 408, 410, 413,
                                   422, 425, 429, 500, 502, 503, 504, 599, 600, 99,  100, 418, -3,  12345};
@@ -221,6 +223,7 @@ inline void calls(report& out) {
     out.outcome(outbound::client{key, outbound::no_transport}.prepare(m));
   strict.base_url = "ftp://x";
   out.outcome(outbound::client{"k", outbound::no_transport, strict}.prepare(m));
+  out.outcome(outbound::client{"k", accepted}.send(m));
   out.line(outbound::make_error_code(outbound::errc::throttled).category().name());
 }
 
