@@ -44,7 +44,9 @@ class curl_url_parts {
   CURLU* handle_;
 };
 
-bool has_line_break(std::string_view s) { return s.find_first_of(std::string_view{"\r\n\0", 3}) != std::string_view::npos; }
+bool has_line_break(std::string_view s) {
+  return s.find_first_of(std::string_view{"\r\n\0", 3}) != std::string_view::npos;
+}
 
 }  // namespace
 
@@ -66,7 +68,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
   if (!r) {
     fuzz::demand(r.error().code == outbound::errc::invalid_options, "another error", r.error().message);
-    fuzz::demand(!is_good_key(key) || !plain_url || o.timeout.count() <= 0, "good options are refused", r.error().message);
+    fuzz::demand(!is_good_key(key) || !plain_url || o.timeout.count() <= 0, "good options are refused",
+                 r.error().message);
     if (is_secret && !is_good_key(key)) fuzz::demand(!contains(r.error().message, key), "the key is shown", key);
     fuzz::demand(!has_line_break(r.error().message), "an error of several lines", r.error().message);
     fuzz::demand(c.send(m).error().code == outbound::errc::invalid_options, "it sends", o.base_url);
@@ -100,22 +103,29 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   } else {
     const std::string scheme = parts.get(CURLUPART_SCHEME), host = parts.get(CURLUPART_HOST);
     fuzz::demand(scheme == "http" || scheme == "https", "another scheme", r->url);
-    for (const CURLUPart part : {CURLUPART_USER, CURLUPART_PASSWORD, CURLUPART_QUERY, CURLUPART_FRAGMENT, CURLUPART_OPTIONS})
+    for (const CURLUPart part :
+         {CURLUPART_USER, CURLUPART_PASSWORD, CURLUPART_QUERY, CURLUPART_FRAGMENT, CURLUPART_OPTIONS})
       fuzz::demand(parts.get(part).empty(), "a part that was not to be", r->url);
     const std::size_t at = o.base_url.find("://") + 3;
     const std::string authority = o.base_url.substr(at, o.base_url.find('/', at) - at);
-    fuzz::demand(authority.size() >= host.size() && (in_brackets || authority.compare(0, host.size(), host) == 0 ||
-                                                     std::equal(host.begin(), host.end(), authority.begin(),
-                                                                [](char a, char b) { return (a | 0x20) == (b | 0x20); })),
-                 "another host", r->url + " " + host);
+    fuzz::demand(
+        authority.size() >= host.size() && (in_brackets || authority.compare(0, host.size(), host) == 0 ||
+                                            std::equal(host.begin(), host.end(), authority.begin(),
+                                                       [](char a, char b) { return (a | 0x20) == (b | 0x20); })),
+        "another host", r->url + " " + host);
     const std::string whole = parts.get(CURLUPART_PATH);
-    fuzz::demand(whole.size() >= path.size() && whole.substr(whole.size() - path.size()) == path, "another path", whole);
+    fuzz::demand(whole.size() >= path.size() && whole.substr(whole.size() - path.size()) == path, "another path",
+                 whole);
   }
 
   // What can be logged does not hold the key.
   if (is_secret && !contains(r->url, key) && !contains(r->body, key))
     fuzz::demand(!contains(outbound::curl_command(*r), key), "curl_command shows the key", key);
-  outbound::client leaky{key, [&](const outbound::request&) { return outbound::response{400, said + key + said, {}}; }, o};
+  outbound::client leaky{key,
+                         [&](const outbound::request&) {
+                           return outbound::response{400, said + key + said, {}};
+                         },
+                         o};
   const outbound::error e = leaky.send(m).error();
   if (key.size() >= 8 && !contains(said, key.substr(0, 4)))
     fuzz::demand(!contains(e.message, key), "an error shows the key", e.message);

@@ -144,8 +144,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (too_deep) theirs = false;
 
   fuzz::demand(ours == theirs, ours ? "we accept what nlohmann refuses" : "we refuse what nlohmann accepts", s);
-  if (rapid == verdict::refused)
-    fuzz::demand(!ours, "we accept what RapidJSON refuses", s);
+  if (rapid == verdict::refused) fuzz::demand(!ours, "we accept what RapidJSON refuses", s);
   if (rapid == verdict::accepted && !ours)
     // RFC 8259, 8.2, calls the meaning of a lone surrogate unpredictable; RFC 7493, 2.1, forbids it.
     fuzz::demand(s.find('\0') != std::string::npos || too_deep || has_lone_low_surrogate(s),

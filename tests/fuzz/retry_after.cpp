@@ -31,7 +31,8 @@ std::int64_t moment(int year, int month, int day, int hour, int minute, int seco
 
 bool is_date(int year, int month, int day, int hour, int minute, int second) {
   namespace c = std::chrono;
-  const c::year_month_day date{c::year{year}, c::month{static_cast<unsigned>(month)}, c::day{static_cast<unsigned>(day)}};
+  const c::year_month_day date{c::year{year}, c::month{static_cast<unsigned>(month)},
+                               c::day{static_cast<unsigned>(day)}};
   return date.ok() && hour < 24 && minute < 60 && second <= 60;
 }
 
@@ -83,7 +84,8 @@ std::string two(std::uint64_t n) { return {static_cast<char>('0' + n / 10 % 10),
 
 // A date that is nearly always grammatical: the fuzzer finds these seldom by itself.
 std::string composed(fuzz::input& in) {
-  static const char* const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  static const char* const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                       "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
   static const char* const days[] = {"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"};
   const std::string weekday = days[in.below(7)], month = months[in.below(12)];
   const std::uint64_t day = in.below(35), year = in.below(10'000);
