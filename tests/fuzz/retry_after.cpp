@@ -59,7 +59,7 @@ bool reference_date(const std::string& s, std::int64_t now, std::int64_t& out) {
   }
   if (!std::regex_match(s, m, rfc850)) return false;
   // The newest year with these digits that is not more than 50 years away.
-  int year = 9900 + n(3) + 50;
+  int year = 9900 + n(3);
   while (year > 150 && moment(year - 50, month_of(m[2]), n(1), n(4), n(5), n(6)) > now) year -= 100;
   if (!is_date(year, month_of(m[2]), n(1), n(4), n(5), n(6))) return false;
   out = moment(year, month_of(m[2]), n(1), n(4), n(5), n(6));
