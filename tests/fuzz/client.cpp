@@ -108,11 +108,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       fuzz::demand(parts.get(part).empty(), "a part that was not to be", r->url);
     const std::size_t at = o.base_url.find("://") + 3;
     const std::string authority = o.base_url.substr(at, o.base_url.find('/', at) - at);
-    fuzz::demand(
-        authority.size() >= host.size() && (in_brackets || authority.compare(0, host.size(), host) == 0 ||
-                                            std::equal(host.begin(), host.end(), authority.begin(),
-                                                       [](char a, char b) { return (a | 0x20) == (b | 0x20); })),
-        "another host", r->url + " " + host);
+    // libcurl writes an IPv4 address that is one number, 2130706433 say, in its usual form; brackets as above.
+    const bool is_number = authority[0] >= '0' && authority[0] <= '9' && contains(host, ".");
+    const auto same_letter = [](char x, char y) { return x == y || ((x ^ y) == 0x20 && (x | 0x20) >= 'a'); };
+    const bool same = authority.size() >= host.size() &&
+                      std::equal(host.begin(), host.end(), authority.begin(), same_letter) &&
+                      (authority.size() == host.size() || authority[host.size()] == ':');
+    fuzz::demand(in_brackets || is_number || same, "another host", r->url + " " + host);
     const std::string whole = parts.get(CURLUPART_PATH);
     fuzz::demand(whole.size() >= path.size() && whole.substr(whole.size() - path.size()) == path, "another path",
                  whole);
