@@ -64,7 +64,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   outbound::client c{key, [&said](const outbound::request&) { return outbound::response{400, said, {}}; }, o};
   const outbound::result<outbound::request> r = c.prepare(m);
   fuzz::demand(static_cast<bool>(c.validate(m)) == static_cast<bool>(r), "validate and prepare disagree", o.base_url);
-  const bool is_secret = key.size() >= 8 && !contains(said + " Content-Type: application/json", key);
+  // No word of our own sentences is so long.
+  const bool is_secret =
+      key.size() >= 14 && !contains(key, " ") && !contains(said + " Content-Type: application/json", key);
 
   if (!r) {
     fuzz::demand(r.error().code == outbound::errc::invalid_options, "another error", r.error().message);
