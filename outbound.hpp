@@ -1501,10 +1501,10 @@ class delivery_queue {
   std::uint64_t random_{};
   std::int64_t origin_{};  // of the milliseconds below, on the steady clock
   std::int64_t now_{};
-  std::int64_t unix_now_{};    // in seconds
-  std::int64_t not_before_{};  // as Retry-After said
-  std::int64_t budget_at_{};   // up to which the budget of retries is spent
-  detail::gate hold_{};        // of the whole queue
+  std::int64_t unix_now_{};                // in seconds
+  std::int64_t not_before_{};              // as Retry-After said
+  std::int64_t budget_at_{INT64_MIN / 2};  // up to which the budget of retries is spent; at first, not at all
+  detail::gate hold_{};                    // of the whole queue
   unsigned failures_in_a_row_{};
   std::size_t calls_{};                    // in flight
   std::size_t window_{detail::unlimited};  // of calls in flight; after a hold it grows with each good answer
@@ -4548,6 +4548,17 @@ inline std::int64_t backoff_ceiling(const retry_policy& p, unsigned failures) no
   return delay < most ? delay : most;
 }
 
+// Bytes as a number, the same on every machine; compilers make one load of the first.
+inline std::uint64_t eight_bytes(const char* p) noexcept {
+  const auto byte = [p](unsigned i) { return std::uint64_t{byte_at(p + i)} << 8 * i; };
+  return byte(0) | byte(1) | byte(2) | byte(3) | byte(4) | byte(5) | byte(6) | byte(7);
+}
+inline std::uint64_t few_bytes(std::string_view s) noexcept {
+  std::uint64_t n = 0;
+  for (const char& c : s) n = n << 8 | byte_at(&c);
+  return n;
+}
+
 // A UUID made of a seed, a number and the bytes of the message: version 8 (RFC 9562, 5.8).
 inline guid_seed make_guid(const guid_seed& seed, std::uint64_t number, std::string_view body) noexcept {
   std::uint64_t high = mixed(seed.high ^ golden, number + silver);
@@ -4556,8 +4567,8 @@ inline guid_seed make_guid(const guid_seed& seed, std::uint64_t number, std::str
     high = mixed(high ^ x, golden) + low;
     low = mixed(low + x, silver) ^ high;
   };
-  for (; body.size() >= 8; body.remove_prefix(8)) add(load8(body.data()));
-  add(load_few(body.data(), body.size()));
+  for (; body.size() >= 8; body.remove_prefix(8)) add(eight_bytes(body.data()));
+  add(few_bytes(body));
   add(number);
   return {(high & ~std::uint64_t{0xF000}) | 0x8000, low >> 2 | std::uint64_t{1} << 63};
 }

@@ -17,10 +17,13 @@
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
+
+#ifndef OUTBOUND_NO_THREADS
+#include <thread>
+#endif
 
 #include "support/catch.hpp"
 #include "support/data.hpp"
@@ -743,6 +746,7 @@ TEST_CASE("F59: what may be copied and moved", "[F59]") {
   for (int i = 0; i < 20; ++i) CHECK(many[static_cast<std::size_t>(i)].send(u.identify())->status == 200 + i);
 }
 
+#ifndef OUTBOUND_NO_THREADS
 TEST_CASE("client: requests are prepared from many threads at once") {
   const client c{secret, ok};
   const outbound::track shared = u.track("e").property("p", {1, "x"});
@@ -789,6 +793,7 @@ TEST_CASE("F75: 100 clients with their own keys and hosts, side by side", "[F75]
   for (std::thread& t : threads) t.join();
   CHECK(good == std::vector<int>(count, 20));
 }
+#endif
 
 // --- the process around it
 

@@ -221,6 +221,14 @@ TEST_CASE("F45: the seed makes the schedule and the GUIDs", "[F45]") {
   }
 }
 
+TEST_CASE("F72: a GUID is the same on every machine", "[F72]") {
+  queue_options o;
+  o.seed = {1, 2};
+  rig r{o};
+  r.post(user{"ada"}.track("signup"));
+  CHECK(r.take().guid == "63dc48d5-5977-86f7-875f-37d5b9b87860");
+}
+
 TEST_CASE("a GUID is a UUID of version 8, and no two are the same") {
   std::set<std::string> all;
   for (std::uint64_t low = 0; low < 10; ++low) {
@@ -483,6 +491,21 @@ TEST_CASE("F48: the budget bounds the retries of a server that answers now and t
   }
   CHECK(retries <= 100 + 10 * 10 + good);
   CHECK(r.queue.stats().failed == 0);
+}
+
+TEST_CASE("F48: a new queue has its whole budget", "[F48]") {
+  queue_options o;
+  o.retry.first_delay = 0ms;
+  o.retry.budget = 20;
+  rig r{o};
+  for (int i = 0; i < 22; ++i) r.post(user{i}.track("e"));
+  std::vector<delivery> calls;
+  for (int i = 0; i < 22; ++i) calls.push_back(r.take());
+  for (int i = 0; i < 20; ++i) r.answer(std::move(calls[static_cast<std::size_t>(i)]), 500);
+  CHECK(r.wait() == 0ms);
+  for (int i = 0; i < 20; ++i) r.answer(r.next(), 200);  // each gives one retry back: 20 again
+  for (int i = 0; i < 2; ++i) r.answer(std::move(calls[static_cast<std::size_t>(20 + i)]), 500);
+  CHECK(r.wait() == 0ms);
 }
 
 TEST_CASE("F48: a poisoned message does not block the others", "[F48]") {

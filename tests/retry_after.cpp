@@ -37,9 +37,11 @@ std::int64_t pause_after(int status, const std::string& value) {
   const std::chrono::steady_clock::time_point due = queue.due();
   // What `due` says is so: not a millisecond before, then at once, for a first attempt too.
   if (due > at(0s).steady) CHECK(!queue.next({due - 1ms, at(0s).system}));
-  const outbound::delivery next = queue.next({due, at(0s).system});
-  CHECK(next.attempt == 1);
-  CHECK(next.user_key == "bob");
+  const outbound::delivery again = queue.next({due, at(0s).system}), first = queue.next({due, at(0s).system});
+  CHECK(again.attempt == 2);
+  CHECK(again.user_key == "ada");
+  CHECK(first.attempt == 1);
+  CHECK(first.user_key == "bob");
   return std::chrono::duration_cast<std::chrono::milliseconds>(due - at(0s).steady).count();
 }
 

@@ -8,13 +8,15 @@
 #include <random>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
+#ifndef OUTBOUND_NO_THREADS
+#include <thread>
 #if defined(__unix__) || defined(__APPLE__)
 #include <limits.h>
 #include <pthread.h>
+#endif
 #endif
 
 #include <nlohmann/json.hpp>
@@ -358,7 +360,9 @@ TEST_CASE("F26: in a body, a text with blanks around can be replaced", "[F26][F1
 // Runs f on a stack of 64 KiB, or as little as there may be.
 template <class F>
 void on_small_stack(F& f) {
-#if defined(__unix__) || defined(__APPLE__)
+#ifdef OUTBOUND_NO_THREADS
+  f();
+#elif defined(__unix__) || defined(__APPLE__)
   std::size_t size = sanitized ? 512 * 1024 : 64 * 1024;  // instrumented frames are larger
 #ifdef PTHREAD_STACK_MIN
   size = std::max<std::size_t>(size, static_cast<std::size_t>(PTHREAD_STACK_MIN));
