@@ -668,7 +668,7 @@ class json {
     enum { OUTBOUND_FIELDS_EACH_(OUTBOUND_FIELDS_ONCE_, __VA_ARGS__) }; /* a name twice is an error */            \
     OUTBOUND_FIELDS_EACH_(OUTBOUND_FIELDS_ADD_, __VA_ARGS__)                                                      \
   }                                                                                                               \
-  inline void to_outbound(::outbound::object& outbound_object_, const T& outbound_value_) {                       \
+  [[maybe_unused]] inline void to_outbound(::outbound::object& outbound_object_, const T& outbound_value_) {      \
     ::outbound::detail::fields_of_object outbound_fields_{outbound_object_};                                      \
     outbound_each_field_(outbound_fields_, outbound_value_, ::outbound::detail::exactly<T>{});                    \
   }
