@@ -84,15 +84,18 @@
 // 7. CONFIGURATION
 //
 //   OUTBOUND_NO_THREADS   leaves out the outbox, and with it <thread>, <mutex> and <condition_variable>
+//   OUTBOUND_SEPARATE     compiles what is no template once, not in every file that includes this one: in the file of
+//                         yours that defines OUTBOUND_IMPLEMENTATION before anything includes it. To be set for all
+//                         files of a program, or for none; the others then compile in a third of the time
 //   No macro changes a layout, and no macro is needed.
 //
 // 8. CONTENTS
 //
-//   Jump by tag. Declarations and documentation come first; the same tags follow once more behind the border line,
-//   where the implementation is.
+//   Jump by tag. Declarations and documentation come first. Behind the border line are the bodies of the templates, and
+//   then the same tags once more, where the implementation is.
 //
 //     >>version  >>config  >>includes  >>forward  >>text  >>json  >>messages  >>http  >>client  >>delivery  >>outbox
-//     >>end
+//     >>templates  >>end
 
 #ifndef OUTBOUND_HPP
 #define OUTBOUND_HPP
@@ -123,6 +126,15 @@
 #ifndef OUTBOUND_COLD_
 #define OUTBOUND_COLD_      // rare work, kept out of the callers' way
 #define OUTBOUND_NOINLINE_  // shared work, worth one call
+#endif
+
+// Before each function that has been declared ahead of its implementation.
+#ifdef OUTBOUND_SEPARATE
+#define OUTBOUND_INLINE_
+#elif defined(OUTBOUND_IMPLEMENTATION)
+#error "OUTBOUND_IMPLEMENTATION is for programs that define OUTBOUND_SEPARATE in all of their files"
+#else
+#define OUTBOUND_INLINE_ inline
 #endif
 
 // >>includes ----------------------------------------------------------------------------------------------------------
@@ -294,21 +306,19 @@ struct problem {
 
 namespace detail {
 
+// A cast would be a warning where size_t has 64 bits, no cast where it has 32.
+constexpr std::size_t as_size(std::uint64_t n) noexcept { return n & static_cast<std::size_t>(-1); }
+
 // A value without its type: how to write it, and where it is.
 struct erased {
-  struct span {
-    const void* data;
-    std::size_t size;
-  };
-  union payload {
-    std::uint64_t bits;
-    span range;
-  };
   void (*write)(writer&, const erased&){};
-  payload held{};
-  unsigned levels{};  // of an object or an array that is spliced
-  bool leaf{};        // a number or a text: nothing of the user's is called to write it
-  bool as_text{};     // a json: with blanks perhaps, and refused as a whole
+  const void* data{};    // a text, a range, an object; none: a number
+  std::uint64_t bits{};  // of a number, or the size of what is there
+  unsigned levels{};     // of an object or an array that is spliced
+  bool leaf{};           // a number or a text: nothing of the user's is called to write it
+  bool as_text{};        // a json: with blanks perhaps, and refused as a whole
+
+  std::size_t size() const noexcept { return as_size(bits); }
 };
 
 template <class T>
@@ -462,7 +472,6 @@ class finding_list {
  public:
   finding_list() noexcept = default;
   finding_list(const finding_list& other);
-  finding_list(finding_list&& other) noexcept { swap(other); }
   finding_list& operator=(finding_list other) noexcept {
     swap(other);
     return *this;
@@ -501,7 +510,7 @@ struct writer {
   char* limit{};
   const place* here{};
   unsigned depth{1};    // of the container that is being written; the outermost is 1
-  unsigned deepest{1};  // that was reached
+  unsigned deepest{1};  // that was ever reached
   finding_list findings{};
 
   writer() noexcept = default;
@@ -574,7 +583,7 @@ class object {
   std::vector<problem> problems() const { return own_findings().problems(); }
 
   /// While to_outbound writes it straight into what surrounds it, an object shares that text: copies are made of its
-  /// own part.
+  /// own part, also where it is moved from, and if memory runs out for that, the program ends.
   object(const object& other);
   object(object&& other) noexcept;
   object& operator=(const object& other);
@@ -613,6 +622,13 @@ class object {
 class array {
  public:
   array() noexcept = default;
+  /// A copy that is taken while a value is added has what was complete before.
+  array(const array& other);
+  array(array&&) noexcept = default;
+  /// If memory runs out, it stays as it is.
+  array& operator=(const array& other) { return *this = array{other}; }
+  array& operator=(array&&) noexcept = default;
+  ~array() = default;
   /// array::of(1, "two", array::of(3)): the arguments as the elements.
   template <class... Ts>
   static array of(Ts&&... elements);
@@ -764,7 +780,8 @@ class message {
   /// Whether there is no problem.
   bool valid() const noexcept;
 
-  message(const message&) = default;
+  /// A copy that is taken while a value is added has what was complete before.
+  message(const message& other);
   message(message&&) noexcept = default;
   /// If memory runs out, it stays as it is.
   message& operator=(const message& other) { return *this = message{other}; }
@@ -837,7 +854,7 @@ class identify : public message {
 
   /// Extension: a name of the tz database, "America/Los_Angeles".
   identify& timezone(optional_text v) & OUTBOUND_LIFETIMEBOUND_;
-  /// Extension: the group that the user belongs to, and its attributes (replaced whole).
+  /// Extension: the group that the user belongs to, and its attributes (replaced whole; without them, they stay).
   identify& group(text group_id) & OUTBOUND_LIFETIMEBOUND_;
   identify& group(text group_id, std::initializer_list<member> attributes) & OUTBOUND_LIFETIMEBOUND_;
   template <class T>
@@ -1184,7 +1201,7 @@ struct options {
 class client {
  public:
   /// The key is used as it is: bytes 0x21 to 0x7E, never trimmed. A key or options that cannot be used make every call
-  /// fail with `invalid_options`.
+  /// fail with `invalid_options`. Of four characters or more, it is in no error, whatever a server repeats.
   client(text key, transport how, options o = {});
   client(client&&) noexcept = default;
   client& operator=(client&&) noexcept = default;
@@ -1226,7 +1243,7 @@ struct retry_policy {
   std::chrono::milliseconds max_delay{60'000};    ///< ("full jitter": AWS Architecture Blog, 2015)
   std::chrono::milliseconds max_age{86'400'000};  ///< since this process accepted it, without the time on hold
   unsigned max_attempts{10};                      ///< that end in `malformed_json`
-  bool retry_ambiguous{true};                     ///< track, too, is sent again after an answer that was lost
+  bool retry_ambiguous{true};  ///< track, too, is sent again after an answer that was lost; after a restart, always
   unsigned budget{100};  ///< retries at once, of all messages; 10 a second come back, and one for each good answer
 };
 
@@ -1279,7 +1296,7 @@ struct event {
     held,           ///< the queue or a path waits, probing: the set-up is wrong (`cause`), or the API is not available
     resumed,        ///< a good answer ended that
     store_failed,   ///< it keeps what was answered, which may be sent once more after a restart (`cause`)
-    worker_failed,  ///< a thread or a transport could not be made (`cause`); `flush` and `close` deliver without
+    worker_failed,  ///< a thread could not be made: `flush` and `close` deliver; or a transport: there is one less
   };
   kind what{};                      ///< what it is about
   loss why{};                       ///< if it is lost
@@ -1449,12 +1466,13 @@ class delivery_queue {
   result<void> accept(const message& m);
   bool is_full(std::size_t body) const noexcept;
   bool can_make_room(std::size_t body) const noexcept;
-  outbound::error full() const;
+  outbound::error full(std::size_t body) const;
   void fill(detail::queued& q, std::string_view path, std::string_view body, std::string_view user_key);
   void enqueue(detail::queued* q) noexcept;
   void make_ready(detail::queued* q, std::int64_t due) noexcept;
   void unlink(detail::queued* q) noexcept;
   record record_of(const detail::queued& q) const;
+  void discard_all() noexcept;
   result<void> restore();
   void restore_batch(const record& r, const std::vector<detail::queued*>& by_id);
 
@@ -1503,6 +1521,7 @@ class delivery_queue {
   std::int64_t now_{};
   std::int64_t unix_now_{};                // in seconds
   std::int64_t not_before_{};              // as Retry-After said
+  std::int64_t forget_at_{};               // when the store is asked again to remove
   std::int64_t budget_at_{INT64_MIN / 2};  // up to which the budget of retries is spent; at first, not at all
   detail::gate hold_{};                    // of the whole queue
   unsigned failures_in_a_row_{};
@@ -1598,6 +1617,496 @@ struct std::is_error_code_enum<outbound::errc> : std::true_type {};
 namespace outbound {
 inline namespace v1_0_0 {
 
+// >>templates ---------------------------------------------------------------------------------------------------------
+
+// What every file needs that uses the API: the bodies of templates, and what they are made of.
+
+template <class Wide, std::enable_if_t<std::is_convertible_v<const Wide&, std::wstring_view>, int>>
+std::string from_utf16(const Wide& s) {
+  static_assert(sizeof(wchar_t) == 2 && sizeof(Wide) != 0,
+                "outbound: wchar_t is not UTF-16 here: convert to std::u16string first");
+  const std::wstring_view wide = s;
+  return from_utf16(std::u16string{wide.begin(), wide.end()});
+}
+
+namespace detail {
+
+inline constexpr unsigned max_depth = 64;
+
+// Puts a place on the chain for as long as it lives.
+class at_place {
+ public:
+  at_place(writer& w, std::string_view key, std::size_t index = 0) noexcept : w_{w}, place_{w.here, key, index} {
+    w.here = &place_;
+  }
+  at_place(const at_place&) = delete;
+  at_place& operator=(const at_place&) = delete;
+  ~at_place() { w_.here = place_.parent; }
+  void move_to(std::string_view key) noexcept { place_.key = key; }
+  void move_to(std::size_t index) noexcept { place_.index = index; }
+
+ private:
+  writer& w_;
+  writer::place place_;
+};
+
+// --- how each kind of value is written
+
+inline erased with_bits(void (*write)(writer&, const erased&), std::uint64_t bits) noexcept {
+  erased e;
+  e.write = write;
+  e.bits = bits;
+  e.leaf = true;
+  return e;
+}
+
+inline erased with_range(void (*write)(writer&, const erased&), const void* data, std::size_t size) noexcept {
+  erased e;
+  e.write = write;
+  e.data = data;
+  e.bits = size;
+  return e;
+}
+
+void write_null(writer& w, const erased&);
+void write_bool(writer& w, const erased& e);
+void write_unsigned(writer& w, const erased& e);
+void write_signed(writer& w, const erased& e);
+void write_double(writer& w, const erased& e);
+void write_float(writer& w, const erased& e);
+void write_text(writer& w, const erased& e);
+void write_json(writer& w, const erased& e);
+void write_json_object(writer& w, const erased& e);
+void refuse_depth(writer& w, unsigned depth);
+unsigned nesting(std::string_view s) noexcept;
+void adopt_findings(writer& w, const finding_list& part);
+
+inline erased erase_text(text s) noexcept {
+  erased e = with_range(&write_text, s.data(), s.view().size());
+  e.leaf = true;
+  return e;
+}
+
+// One container more around what is written while it lives. False: there are too many, and null has been written.
+class deeper {
+ public:
+  explicit deeper(writer& w);
+  deeper(const deeper&) = delete;
+  deeper& operator=(const deeper&) = delete;
+  ~deeper() { --w_.depth; }
+  explicit operator bool() const noexcept { return w_.depth <= max_depth; }
+
+ private:
+  writer& w_;
+};
+
+// An object that is written at the end, member by member. Without `keys`, those of the members are known to differ.
+class open_object {
+ public:
+  open_object(writer& w, key_set* keys);
+  void add(text key, const erased& v);
+  void close() { w_.put('}'); }
+
+ private:
+  writer& w_;
+  key_set* keys_;
+  std::size_t open_;
+  std::size_t first_finding_;
+  at_place here_;
+};
+
+// The same for an array.
+class open_array {
+ public:
+  explicit open_array(writer& w) : w_{w}, here_{w, {}} { w.put('['); }
+  void add(const erased& v) {
+    if (count_ != 0) *w_.cursor++ = ',';  // into the slack
+    here_.move_to(count_++);
+    v.write(w_, v);
+  }
+  void close() { w_.put(']'); }
+
+ private:
+  writer& w_;
+  at_place here_;
+  std::size_t count_{};
+};
+
+template <class R>
+void write_range(writer& w, const erased& e) {
+  R& range = *static_cast<R*>(const_cast<void*>(e.data));
+  const deeper level{w};
+  if (!level) return;
+  if constexpr (has_text_key<item_of<R>>) {
+    key_set keys;
+    open_object out{w, has_unique_keys<R> ? nullptr : &keys};
+    for (auto&& item : range) out.add(item.first, erase(item.second));
+    out.close();
+  } else {
+    open_array out{w};
+    for (auto&& item : range) {
+      if constexpr (is_bool_range<R>) {
+        const bool bit = static_cast<bool>(item);
+        out.add(erase(bit));
+      } else {
+        out.add(erase(item));
+      }
+    }
+    out.close();
+  }
+}
+
+// --- OUTBOUND_FIELDS
+
+template <class T>
+struct exactly {};  // T, and nothing that is derived from it
+
+inline constexpr std::size_t fragment_blanks = 16;  // behind `,"name":`
+
+// Writes an object whose keys are finished text and known to differ.
+class fields {
+ public:
+  explicit fields(writer& w) : w_{w}, here_{w, ""} { w.put('{'); }
+  template <std::size_t size, class T>
+  void add(const char (&fragment)[size], const T& v) {
+    add(fragment, size - 1 - fragment_blanks, erase(v));
+  }
+  void close() { w_.put('}'); }
+
+ private:
+  void add(const char* fragment, std::size_t size, const erased& v);
+
+  writer& w_;
+  at_place here_;
+};
+
+// The same for an object that exists.
+class fields_of_object {
+ public:
+  explicit fields_of_object(object& o) noexcept : object_{o} {}
+  template <std::size_t size, class T>
+  void add(const char (&fragment)[size], const T& v) {
+    object_.set(std::string_view{fragment + 2, size - 5 - fragment_blanks}, v);
+  }
+
+ private:
+  object& object_;
+};
+
+template <class T, class = void>
+inline constexpr bool has_fields = false;
+template <class T>
+inline constexpr bool has_fields<
+    T, std::void_t<decltype(outbound_each_field_(std::declval<fields&>(), std::declval<const T&>(), exactly<T>{}))>> =
+    true;
+
+template <class T>
+void write_fields(writer& w, const erased& e) {
+  const deeper level{w};
+  if (!level) return;
+  fields out{w};
+  outbound_each_field_(out, *static_cast<const T*>(e.data), exactly<T>{});
+  out.close();
+}
+
+// --- the user's own types
+
+template <class T, class = void>
+inline constexpr bool makes_object = false;
+template <class T>
+inline constexpr bool
+    makes_object<T, std::void_t<decltype(to_outbound(std::declval<object&>(), std::declval<const T&>()))>> = true;
+template <class T, class = void>
+inline constexpr bool makes_value = false;
+template <class T>
+inline constexpr bool makes_value<T, std::void_t<decltype(to_outbound(std::declval<const T&>()))>> = true;
+template <class T>
+inline constexpr bool is_own_type = std::is_class_v<T> || std::is_union_v<T> || std::is_enum_v<T>;
+
+// While a part is written, `deepest` is about that part.
+class deepest_of_part {
+ public:
+  explicit deepest_of_part(writer& w) noexcept : w_{w}, before_{std::exchange(w.deepest, w.depth)} {}
+  deepest_of_part(const deepest_of_part&) = delete;
+  deepest_of_part& operator=(const deepest_of_part&) = delete;
+  ~deepest_of_part() {
+    if (w_.deepest < before_) w_.deepest = before_;
+  }
+
+ private:
+  writer& w_;
+  unsigned before_;
+};
+
+template <class T>
+void write_made_object(writer& w, const erased& e) {
+  const deeper level{w};
+  if (!level) return;
+  const deepest_of_part part{w};
+  object made{w};
+  to_outbound(made, *static_cast<const T*>(e.data));
+}
+
+template <class T>
+void write_made_value(writer& w, const erased& e) {
+  const auto& made = to_outbound(*static_cast<const T*>(e.data));
+  const erased v = erase(made);
+  v.write(w, v);
+}
+
+// What an object or an array held when the call began, with its problems: it may be the one that is being written.
+template <class T>
+void write_spliced(writer& w, const erased& e) {
+  const T& from = *static_cast<const T*>(e.data);
+  const std::string_view text = from.text().substr(0, e.size());
+  unsigned depth = w.depth + e.levels;
+  if (depth > max_depth) depth = w.depth + nesting(text);  // the deepest of its values may have been replaced
+  if (depth > max_depth) return refuse_depth(w, depth);
+  if (depth > w.deepest) w.deepest = depth;
+  w.append(text);
+  if (!from.out().findings.empty()) adopt_findings(w, from.own_findings());
+}
+
+template <class T>
+erased erase_spliced(const T& v) noexcept {
+  erased e = with_range(&write_spliced<T>, &v, v.text().size());
+  e.levels = v.levels();
+  return e;
+}
+
+// --- from a type to its writer
+
+template <class T>
+std::uint64_t bits_of(T n) noexcept {
+  if constexpr (std::is_signed_v<T>) return static_cast<std::uint64_t>(std::int64_t{n});
+  else return std::uint64_t{n};
+}
+
+// The bits of a floating-point number. By reference: under -ffast-math clang takes an argument by value to be finite.
+template <class Bits, class T>
+std::uint64_t float_bits(const T& x) noexcept {
+  Bits bits = 0;
+  static_assert(sizeof bits == sizeof x, "outbound: float and double must be IEEE 754 binary32 and binary64");
+  std::memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+
+// Whole seconds, rounded down. What cannot be computed in 64 bits saturates.
+template <class Rep, class Period>
+std::int64_t unix_seconds(std::chrono::duration<Rep, Period> since_epoch) noexcept {
+  const Rep n = since_epoch.count();
+  if (n > 0 && static_cast<std::uint64_t>(n) > static_cast<std::uint64_t>(INT64_MAX / Period::num)) return INT64_MAX;
+  if constexpr (std::is_signed_v<Rep>) {
+    if (n < INT64_MIN / Period::num) return INT64_MIN;
+  }
+  using signed_count = std::chrono::duration<std::int64_t, Period>;
+  return std::chrono::floor<std::chrono::seconds>(signed_count{static_cast<std::int64_t>(n)}).count();
+}
+template <class T>
+inline constexpr bool is_time_point = false;
+template <class Rep, class Period>
+inline constexpr bool
+    is_time_point<std::chrono::time_point<std::chrono::system_clock, std::chrono::duration<Rep, Period>>> =
+        is_integer<Rep>;
+
+template <class E>
+erased erase_enum(E v) noexcept {
+  using N = std::underlying_type_t<E>;
+  return with_bits(std::is_signed_v<N> ? &write_signed : &write_unsigned, bits_of(static_cast<N>(v)));
+}
+
+template <class R>
+constexpr bool is_range_of_itself() {
+  if constexpr (is_range<R>) return std::is_same_v<bare<item_of<R>>, bare<R>>;
+  else return false;
+}
+
+template <class T>
+inline constexpr bool never = false;
+
+template <class T>
+erased erase(T& v) {
+  using U = std::remove_cv_t<T>;
+  if constexpr (has_fields<U>) return with_range(&write_fields<U>, &v, 1);
+  else if constexpr (is_own_type<U> && makes_object<U>) return with_range(&write_made_object<U>, &v, 1);
+  else if constexpr (is_own_type<U> && makes_value<U>) return with_range(&write_made_value<U>, &v, 1);
+  else if constexpr (std::is_null_pointer_v<U>) return with_bits(&write_null, 0);
+  else if constexpr (is_text<U>) return erase_text(v);
+  else if constexpr (std::is_same_v<U, bool>) return with_bits(&write_bool, v);
+  else if constexpr (is_integer<U>)
+    return with_bits(std::is_signed_v<U> ? &write_signed : &write_unsigned, bits_of<U>(v));
+  else if constexpr (std::is_same_v<U, double>) return with_bits(&write_double, float_bits<std::uint64_t>(v));
+  else if constexpr (std::is_same_v<U, float>) return with_bits(&write_float, float_bits<std::uint32_t>(v));
+  else if constexpr (std::is_enum_v<U> && !std::is_same_v<U, std::byte>) return erase_enum(v);
+  else if constexpr (std::is_same_v<U, object> || std::is_same_v<U, array>) return erase_spliced(v);
+  else if constexpr (std::is_same_v<U, id>) return with_range(&write_id, &v, 1);
+  else if constexpr (std::is_same_v<U, json>) return with_range(&write_json, &v, 1);
+  else if constexpr (is_time_point<U>) return with_bits(&write_signed, bits_of(unix_seconds(v.time_since_epoch())));
+  else if constexpr (is_optional<T>) return v.has_value() ? erase(*v) : with_bits(&write_null, 0);
+  else if constexpr (is_range<T> && !is_range_of_itself<T>()) return with_range(&write_range<T>, &v, 1);
+  else {
+    static_assert(never<T>,
+                  "outbound: this type is no JSON value: pass text, a number, bool, nullptr, an optional, a range, "
+                  "object, array or json, or write void to_outbound(outbound::object&, const T&) for it (characters, "
+                  "bytes and pointers: say which text or number you mean)");
+    return {};
+  }
+}
+
+// What makes an object: for attributes and properties as a whole.
+template <class T>
+erased erase_object(const T& v) {
+  constexpr bool is_map = [] {
+    if constexpr (is_range<const T>) return has_text_key<item_of<const T>>;
+    else return false;
+  }();
+  static_assert((is_own_type<T> && makes_object<T>) || std::is_same_v<T, object> || is_map,
+                "outbound: braces of {key, value}, an object, a json, a map with text as its keys, or a type with "
+                "to_outbound(outbound::object&, const T&)");
+  return erase(v);
+}
+inline erased erase_object(const json& v) noexcept {
+  erased e = with_range(&write_json_object, &v, 1);
+  e.as_text = true;
+  return e;
+}
+
+template <class T>
+void write_list(writer& w, const erased& e) {
+  const deeper level{w};
+  open_array out{w};
+  const T* const first = static_cast<const T*>(e.data);
+  for (const T* item = first; item != first + e.size(); ++item) out.add(erase(*item));
+  out.close();
+}
+
+// The same for one T, or a range of what converts to it.
+template <class T, class U>
+void write_list_of(writer& w, const erased& e) {
+  const U& items = *static_cast<const U*>(e.data);
+  const deeper level{w};
+  open_array out{w};
+  const auto add = [&out](const T& item) { out.add(erase(item)); };
+  if constexpr (std::is_convertible_v<const U&, T>) {
+    add(items);
+  } else {
+    for (auto&& item : items) add(item);
+  }
+  out.close();
+}
+
+template <class T>
+list<T>::list(std::initializer_list<T> items) noexcept
+    : items_{with_range(&write_list<T>, items.begin(), items.size())} {}
+
+template <class T, class U>
+erased erase_list(const U& items) {
+  if constexpr (is_optional<const U> && !std::is_convertible_v<const U&, T>)
+    return items.has_value() ? erase_list<T>(*items) : erased{};
+  else return with_range(&write_list_of<T, U>, &items, 1);
+}
+
+// --- what the API calls things
+
+// A key that the API defines, with its quotes and its colon, and a bit of its own among the fields of one message.
+struct field {
+  static constexpr std::size_t room = 24;  // copied as a whole
+  char bytes[room]{};
+  std::size_t size{};
+  unsigned bit;
+
+  template <std::size_t n>
+  constexpr field(const char (&quoted)[n], unsigned index) noexcept : size{n - 1}, bit{1U << index} {
+    static_assert(n <= room, "a field's name is longer than `room`");
+    for (std::size_t i = 0; i + 1 < n; ++i) bytes[i] = quoted[i];
+  }
+  constexpr std::string_view name() const noexcept { return {bytes + 1, size - 3}; }
+  constexpr std::string_view quoted_name() const noexcept { return {bytes, size - 1}; }
+};
+
+namespace api {
+inline constexpr field user_id{"\"user_id\":", 0};
+inline constexpr field first_name{"\"first_name\":", 1};
+inline constexpr field last_name{"\"last_name\":", 2};
+inline constexpr field email{"\"email\":", 3};
+inline constexpr field phone_number{"\"phone_number\":", 4};
+inline constexpr field apns{"\"apns\":", 5};
+inline constexpr field gcm{"\"gcm\":", 6};
+inline constexpr field attributes{"\"attributes\":", 7};
+inline constexpr field timezone{"\"timezone\":", 8};
+inline constexpr field group_id{"\"group_id\":", 9};
+inline constexpr field group_attributes{"\"group_attributes\":", 10};
+inline constexpr field previous_id{"\"previous_id\":", 11};
+inline constexpr field event{"\"event\":", 12};
+inline constexpr field properties{"\"properties\":", 13};
+inline constexpr field timestamp{"\"timestamp\":", 14};
+inline constexpr field token{"\"token\":", 15};
+inline constexpr field all{"\"all\":", 16};
+inline constexpr field campaign_ids{"\"campaign_ids\":", 17};
+}  // namespace api
+
+// --- callables
+
+template <class R, class... Args>
+template <class F, std::enable_if_t<!std::is_same_v<std::decay_t<F>, function<R(Args...)>>, int>>
+function<R(Args...)>::function(F&& f) {
+  if constexpr (std::is_pointer_v<std::remove_reference_t<F>>) {
+    if (f == nullptr) return;
+  }
+  target_ = new std::decay_t<F>(std::forward<F>(f));
+  table_ = table_of<std::decay_t<F>>();
+}
+
+template <class R, class... Args>
+template <class F>
+auto function<R(Args...)>::table_of() noexcept -> const table* {
+  static constexpr table made{
+      [](void* f, Args... args) -> R { return (*static_cast<F*>(f))(std::forward<Args>(args)...); },
+      [](const function& f) -> function {
+        if constexpr (std::is_copy_constructible_v<F>) return static_cast<const F&>(*static_cast<F*>(f.target_));
+        else return {};
+      },
+      [](void* f) noexcept { delete static_cast<F*>(f); }};
+  return &made;
+}
+
+}  // namespace detail
+
+template <class... Ts>
+array array::of(Ts&&... elements) {
+  array out;
+  (out.insert(detail::erase(elements)), ...);
+  return out;
+}
+
+template <class T>
+identify& identify::attributes(const T& all) & {
+  merge(detail::api::attributes, detail::erase_object(all));
+  return *this;
+}
+
+template <class T>
+identify& identify::group(text group_id, const T& attributes) & {
+  set_group(group_id, detail::erase_object(attributes));
+  return *this;
+}
+
+template <class T>
+track& track::properties(const T& all) & {
+  merge(detail::api::properties, detail::erase_object(all));
+  return *this;
+}
+
+template <class F, std::enable_if_t<!std::is_same_v<std::decay_t<F>, transport>, int>>
+transport::transport(F&& f) : target_{std::forward<F>(f)} {
+  static_assert(std::is_invocable_r_v<result<response>, std::decay_t<F>&, const request&>,
+                "outbound: a transport is called with a const outbound::request& and returns a result<response>, a "
+                "response or an error");
+}
+
+// What follows, every file compiles for itself; with OUTBOUND_SEPARATE, one compiles it for all.
+#if !defined(OUTBOUND_SEPARATE) || defined(OUTBOUND_IMPLEMENTATION)
+
 // >>text: implementation ----------------------------------------------------------------------------------------------
 
 namespace detail {
@@ -1644,10 +2153,9 @@ constexpr std::size_t npos = std::string_view::npos;
 
 inline bool is_continuation(const char* p) noexcept { return (byte_at(p) & 0xC0) == 0x80; }
 
-// The size of the code point at p, or 0 if it is ill-formed. p < end.
+// The size of the code point at p, which is not ASCII, or 0 if it is ill-formed. p < end.
 inline std::size_t utf8_size(const char* p, const char* end) noexcept {
   const unsigned lead = byte_at(p);
-  if (lead < 0x80) return 1;
   if (lead >= 0xC2 && lead < 0xE0) return end - p >= 2 && is_continuation(p + 1) ? 2 : 0;
   if (lead > 0xE0 && lead < 0xED)  // the ends of the range have narrower second bytes
     return end - p >= 3 && is_continuation(p + 1) && is_continuation(p + 2) ? 3 : 0;
@@ -1701,39 +2209,29 @@ OUTBOUND_COLD_ inline std::string repaired(std::string_view s) {
   return out;
 }
 
-template <class Unit>
-std::string from_utf16(std::basic_string_view<Unit> s) {
+}  // namespace detail
+
+OUTBOUND_INLINE_ std::string repaired(text s) { return s.null() ? std::string{} : detail::repaired(s.view()); }
+
+OUTBOUND_INLINE_ std::string from_utf16(std::u16string_view s) {
   std::string out;
   out.reserve(s.size());
   for (std::size_t i = 0; i < s.size(); ++i) {
     const std::uint32_t unit = s[i];
-    if (is_high_surrogate(unit) && i + 1 < s.size() && is_low_surrogate(s[i + 1])) {
-      append_utf8(out, join_surrogates(unit, s[++i]));
+    const bool high = detail::is_high_surrogate(unit);
+    if (high && i + 1 < s.size() && detail::is_low_surrogate(s[i + 1])) {
+      detail::append_utf8(out, detail::join_surrogates(unit, s[++i]));
     } else {
-      append_utf8(out, is_high_surrogate(unit) || is_low_surrogate(unit) ? replacement_character : unit);
+      detail::append_utf8(out, high || detail::is_low_surrogate(unit) ? detail::replacement_character : unit);
     }
   }
   return out;
-}
-
-}  // namespace detail
-
-inline std::string repaired(text s) { return s.null() ? std::string{} : detail::repaired(s.view()); }
-
-inline std::string from_utf16(std::u16string_view s) { return detail::from_utf16(s); }
-
-template <class Wide, std::enable_if_t<std::is_convertible_v<const Wide&, std::wstring_view>, int>>
-std::string from_utf16(const Wide& s) {
-  static_assert(sizeof(wchar_t) == 2 && sizeof(Wide) != 0,
-                "outbound: wchar_t is not UTF-16 here: convert to std::u16string first");
-  return detail::from_utf16(static_cast<std::wstring_view>(s));
 }
 
 // >>json: implementation ----------------------------------------------------------------------------------------------
 
 namespace detail {
 
-inline constexpr unsigned max_depth = 64;
 inline constexpr unsigned max_json_depth = 512;
 inline constexpr std::size_t max_body = std::size_t{1} << 20;
 inline constexpr std::size_t max_batch_body = std::size_t{4} << 20;
@@ -1994,16 +2492,17 @@ inline void delete_blocks(char* block) noexcept {
   }
 }
 
-inline writer::writer(const writer& other) : depth{other.depth}, deepest{other.deepest}, findings{other.findings} {
+OUTBOUND_INLINE_ writer::writer(const writer& other)
+    : depth{other.depth}, deepest{other.deepest}, findings{other.findings} {
   if (other.begin == nullptr) return;
   begin = new_block(other.size(), nullptr);
   std::memcpy(begin, other.begin, other.size());
   cursor = limit = begin + other.size();
 }
 
-inline writer::~writer() { delete_blocks(begin); }
+OUTBOUND_INLINE_ writer::~writer() { delete_blocks(begin); }
 
-OUTBOUND_NOINLINE_ inline void writer::swap(writer& other) noexcept {
+OUTBOUND_NOINLINE_ OUTBOUND_INLINE_ void writer::swap(writer& other) noexcept {
   std::swap(begin, other.begin);
   std::swap(cursor, other.cursor);
   std::swap(limit, other.limit);
@@ -2013,14 +2512,14 @@ OUTBOUND_NOINLINE_ inline void writer::swap(writer& other) noexcept {
   findings.swap(other.findings);
 }
 
-inline writer& writer::operator=(writer other) noexcept {
+OUTBOUND_INLINE_ writer& writer::operator=(writer other) noexcept {
   swap(other);
   return *this;
 }
 
 // Makes room for n more bytes and the slack. What is old stays readable: it may be what is being written.
-OUTBOUND_COLD_ inline void writer::grow(std::size_t n) {
-  constexpr std::size_t most = static_cast<std::size_t>(-1) / 2 - block_front;  // which operator new refuses
+OUTBOUND_COLD_ OUTBOUND_INLINE_ void writer::grow(std::size_t n) {
+  constexpr std::size_t most = static_cast<std::size_t>(-1) / 2 + 1 - block_front;  // which operator new refuses
   const std::size_t used = size();
   const std::size_t room = static_cast<std::size_t>(limit - begin);
   const std::size_t needed = n < most - slack - used ? used + n + slack : most;
@@ -2034,7 +2533,7 @@ OUTBOUND_COLD_ inline void writer::grow(std::size_t n) {
 }
 
 // Lets go of the blocks that were outgrown.
-inline void writer::release() noexcept {
+OUTBOUND_INLINE_ void writer::release() noexcept {
   char* before = begin != nullptr ? block_before(begin) : nullptr;
   if (before == nullptr) return;
   delete_blocks(before);
@@ -2042,22 +2541,22 @@ inline void writer::release() noexcept {
   std::memcpy(begin - block_front, &before, block_front);
 }
 
-inline bool writer::owns(const void* p) const noexcept {
+OUTBOUND_INLINE_ bool writer::owns(const void* p) const noexcept {
   const auto address = [](const void* x) { return reinterpret_cast<std::uintptr_t>(x); };
   return address(p) - address(begin) < static_cast<std::size_t>(limit - begin);
 }
 
-inline void writer::reserve(std::size_t n) {
+OUTBOUND_INLINE_ void writer::reserve(std::size_t n) {
   const std::size_t room = static_cast<std::size_t>(limit - cursor);
   if (room < slack || room - slack < n) grow(n);
 }
 
-inline void writer::put(char c) {
+OUTBOUND_INLINE_ void writer::put(char c) {
   reserve(1);
   *cursor++ = c;
 }
 
-inline void writer::append(std::string_view s) {
+OUTBOUND_INLINE_ void writer::append(std::string_view s) {
   reserve(s.size());
   if (!s.empty()) std::memcpy(cursor, s.data(), s.size());
   cursor += s.size();
@@ -2109,7 +2608,7 @@ inline void store_few(char* out, const char* p, std::size_t n) noexcept {
 // Writes s in quotes, escaped as RFC 8785 (3.2.2.2) has it. False if s is not UTF-8; then nothing is written. Most text
 // needs no more than a copy, and is looked at sixteen bytes at a time while it is copied; whatever is rarer is left by
 // a tail call, so that this function needs no stack.
-OUTBOUND_NOINLINE_ inline bool writer::quote(std::string_view s) {
+OUTBOUND_NOINLINE_ OUTBOUND_INLINE_ bool writer::quote(std::string_view s) {
   const std::size_t n = s.size();
   const char* p = s.data();
   if (static_cast<std::size_t>(limit - cursor) < n + 2 + slack) return grow_and_quote(s);
@@ -2145,13 +2644,13 @@ OUTBOUND_NOINLINE_ inline bool writer::quote(std::string_view s) {
   return true;
 }
 
-OUTBOUND_COLD_ inline bool writer::grow_and_quote(std::string_view s) {
+OUTBOUND_COLD_ OUTBOUND_INLINE_ bool writer::grow_and_quote(std::string_view s) {
   reserve(s.size() + 2);
   return quote(s);
 }
 
 // The same for any text, by blocks of eight bytes that are copied or looked at one by one.
-OUTBOUND_NOINLINE_ inline bool writer::quote_special(std::string_view s) {
+OUTBOUND_NOINLINE_ OUTBOUND_INLINE_ bool writer::quote_special(std::string_view s) {
   const std::size_t start = size();
   const char* const end = s.data() + s.size();
   char* out = cursor;
@@ -2186,7 +2685,7 @@ OUTBOUND_NOINLINE_ inline bool writer::quote_special(std::string_view s) {
   return true;
 }
 
-inline char* writer::put_escape(char* out, unsigned c) noexcept {
+OUTBOUND_INLINE_ char* writer::put_escape(char* out, unsigned c) noexcept {
   static constexpr char hex[] = "0123456789abcdef";
   static constexpr char letters[] = "uuuuuuuubtnufruu";  // after the backslash, for U+0000 to U+000F
   const char letter = c < 0x10 ? letters[c] : c < 0x20 ? 'u' : static_cast<char>(c);
@@ -2205,24 +2704,24 @@ inline bool is_within(std::string_view where, std::string_view place) noexcept {
   return begins_with(where, place) && (where.size() == place.size() || where[place.size()] == '/');
 }
 
-inline finding_list::finding_list(const finding_list& other) : finding_list{} {
+OUTBOUND_INLINE_ finding_list::finding_list(const finding_list& other) : finding_list{} {
   for (const finding* f = other.first_; f != nullptr; f = f->next)
     add(f->what.what, f->what.where, f->what.why, f->of_key);
 }
 
-OUTBOUND_NOINLINE_ inline void finding_list::swap(finding_list& other) noexcept {
+OUTBOUND_NOINLINE_ OUTBOUND_INLINE_ void finding_list::swap(finding_list& other) noexcept {
   std::swap(first_, other.first_);
   std::swap(last_, other.last_);
   std::swap(size_, other.size_);
 }
 
-inline std::vector<problem> finding_list::problems() const {
+OUTBOUND_INLINE_ std::vector<problem> finding_list::problems() const {
   std::vector<problem> all;
   for (const finding* f = first_; f != nullptr; f = f->next) all.push_back(f->what);
   return all;
 }
 
-OUTBOUND_COLD_ inline void finding_list::add(defect what, std::string where, std::string why, bool of_key) {
+OUTBOUND_COLD_ OUTBOUND_INLINE_ void finding_list::add(defect what, std::string where, std::string why, bool of_key) {
   finding* const added = new finding{{what, std::move(where), std::move(why)}, of_key, nullptr};
   (first_ == nullptr ? first_ : last_->next) = added;
   last_ = added;
@@ -2230,10 +2729,11 @@ OUTBOUND_COLD_ inline void finding_list::add(defect what, std::string where, std
 }
 
 // Forgets all but the first.
-OUTBOUND_COLD_ inline void finding_list::truncate(std::size_t size) noexcept { forget(size, size_, ""); }
+OUTBOUND_COLD_ OUTBOUND_INLINE_ void finding_list::truncate(std::size_t size) noexcept { forget(size, size_, ""); }
 
 // Forgets those of [from, to) that are of the value at `place`; "" is any place.
-OUTBOUND_COLD_ inline void finding_list::forget(std::size_t from, std::size_t to, std::string_view place) noexcept {
+OUTBOUND_COLD_ OUTBOUND_INLINE_ void finding_list::forget(std::size_t from, std::size_t to,
+                                                          std::string_view place) noexcept {
   finding** link = &first_;
   finding* before = nullptr;
   for (std::size_t i = 0; i < to; ++i) {
@@ -2251,23 +2751,6 @@ OUTBOUND_COLD_ inline void finding_list::forget(std::size_t from, std::size_t to
   }
 }
 
-// Puts a place on the chain for as long as it lives.
-class at_place {
- public:
-  at_place(writer& w, std::string_view key, std::size_t index = 0) noexcept : w_{w}, place_{w.here, key, index} {
-    w.here = &place_;
-  }
-  at_place(const at_place&) = delete;
-  at_place& operator=(const at_place&) = delete;
-  ~at_place() { w_.here = place_.parent; }
-  void move_to(std::string_view key) noexcept { place_.key = key; }
-  void move_to(std::size_t index) noexcept { place_.index = index; }
-
- private:
-  writer& w_;
-  writer::place place_;
-};
-
 // Appends one reference token of a JSON Pointer (RFC 6901, section 3).
 OUTBOUND_COLD_ inline void append_pointer(std::string& out, std::string_view key) {
   out += '/';
@@ -2278,7 +2761,7 @@ OUTBOUND_COLD_ inline void append_pointer(std::string& out, std::string_view key
   }
 }
 
-OUTBOUND_COLD_ inline std::string writer::where(const place* at) {
+OUTBOUND_COLD_ OUTBOUND_INLINE_ std::string writer::where(const place* at) {
   std::string out;
   for (const place* p = at; p != nullptr; p = p->parent) {
     std::string token;
@@ -2288,7 +2771,8 @@ OUTBOUND_COLD_ inline std::string writer::where(const place* at) {
   return out;
 }
 
-OUTBOUND_COLD_ inline void writer::report(defect what, std::initializer_list<std::string_view> why, bool of_key) {
+OUTBOUND_COLD_ OUTBOUND_INLINE_ void writer::report(defect what, std::initializer_list<std::string_view> why,
+                                                    bool of_key) {
   findings.add(what, where(), join(why), of_key);
 }
 
@@ -2300,7 +2784,7 @@ OUTBOUND_COLD_ inline void add_once(finding_list& findings, const problem& found
 }
 
 // Appends the problems of a part, whose pointers begin at w.here. The part may be the whole, which then grows.
-OUTBOUND_COLD_ inline void adopt_findings(writer& w, const finding_list& part) {
+OUTBOUND_COLD_ OUTBOUND_INLINE_ void adopt_findings(writer& w, const finding_list& part) {
   const std::string where = w.where();
   const finding* f = part.first();
   for (std::size_t left = part.size(); left > 0; --left, f = f->next)
@@ -2325,7 +2809,7 @@ OUTBOUND_COLD_ inline void refuse_text(writer& w, const char* data, std::size_t 
 }
 
 // Writes `"key":`, or `"":` and false if the key has a problem.
-inline bool writer::write_key(text key) {
+OUTBOUND_INLINE_ bool writer::write_key(text key) {
   const bool good = !key.null() && quote(key.view());
   if (!good) {
     report_text(*this, key, true);
@@ -2348,8 +2832,10 @@ inline std::string_view skip_blanks(std::string_view s) noexcept {
   return {p, static_cast<std::size_t>(end - p)};
 }
 
-inline const char* skip_string(const char* p) noexcept {
-  for (++p; *p != '"'; ++p) p += *p == '\\';
+inline const char* skip_string(const char* p, const char* end) noexcept {
+  ++p;
+  while (end - p >= 8 && (special(load8(p)) & high_bits) == 0) p += 8;
+  for (; *p != '"'; ++p) p += *p == '\\';
   return p + 1;
 }
 
@@ -2357,7 +2843,7 @@ inline const char* skip_value(const char* p, const char* end) noexcept {
   std::size_t level = 0;
   do {
     if (*p == '"') {
-      p = skip_string(p);
+      p = skip_string(p, end);
     } else if (*p == '{' || *p == '[') {
       ++level;
       ++p;
@@ -2367,7 +2853,7 @@ inline const char* skip_value(const char* p, const char* end) noexcept {
     } else if (level != 0) {
       ++p;
     } else {
-      while (p != end && std::memchr(",]} \n\r\t", *p, 7) == nullptr) ++p;
+      while (p != end && *p > ' ' && *p != ',' && *p != ']' && *p != '}') ++p;
     }
   } while (level != 0);
   return p;
@@ -2389,7 +2875,7 @@ struct member_reader {
     if (next != end && *next == ',') next = skip_space(next + 1, end);
     if (next == end || *next != '"') return false;
     const char* const start = next;
-    next = skip_string(start);
+    next = skip_string(start, end);
     key = {start, static_cast<std::size_t>(next - start)};
     const char* const first = skip_space(skip_space(next, end) + 1, end);
     next = skip_value(first, end);
@@ -2456,7 +2942,7 @@ inline std::uint32_t hash(std::string_view s, std::uint64_t seed = 0) noexcept {
   return static_cast<std::uint32_t>(h * odd >> 32) | 1;  // the upper half depends on every bit; 0 is a free slot
 }
 
-OUTBOUND_NOINLINE_ inline void key_set::swap(key_set& other) noexcept {
+OUTBOUND_NOINLINE_ OUTBOUND_INLINE_ void key_set::swap(key_set& other) noexcept {
   const std::size_t most = count > other.count ? count : other.count;
   for (std::size_t i = 0; i < most && i < most_few; ++i) {
     const std::uint32_t mine = i < count ? few[i] : 0;
@@ -2468,19 +2954,19 @@ OUTBOUND_NOINLINE_ inline void key_set::swap(key_set& other) noexcept {
   std::swap(complete, other.complete);
 }
 
-inline key_set& key_set::operator=(key_set other) noexcept {
+OUTBOUND_INLINE_ key_set& key_set::operator=(key_set other) noexcept {
   swap(other);
   return *this;
 }
 
-inline void key_set::clear() noexcept {
+OUTBOUND_INLINE_ void key_set::clear() noexcept {
   many.clear();
   count = 0;
-  complete = true;
+  complete = false;
 }
 
 // True if the key is new. (It may say that a key is there which is not: 31 bits can agree.)
-inline bool key_set::insert(std::uint32_t h) {
+OUTBOUND_INLINE_ bool key_set::insert(std::uint32_t h) {
   if (count >= most_few) return insert_into_table(h);
   for (std::size_t i = 0; i < count; ++i)
     if (few[i] == h) return false;
@@ -2488,7 +2974,7 @@ inline bool key_set::insert(std::uint32_t h) {
   return true;
 }
 
-OUTBOUND_NOINLINE_ inline bool key_set::insert_into_table(std::uint32_t h) {
+OUTBOUND_NOINLINE_ OUTBOUND_INLINE_ bool key_set::insert_into_table(std::uint32_t h) {
   const auto place = [](std::vector<std::uint32_t>& cells, std::uint32_t x) {
     for (std::size_t at = x >> 1;; ++at) {  // the lowest bit is always set
       std::uint32_t& cell = cells[at & (cells.size() - 1)];
@@ -2510,18 +2996,29 @@ OUTBOUND_NOINLINE_ inline bool key_set::insert_into_table(std::uint32_t h) {
   return is_new;
 }
 
+// Notes the keys of an object's text. True if all of them are new.
+inline bool note_keys(key_set& keys, std::string_view object_text) {
+  bool are_new = true;
+  for (member_reader m{object_text}; m.read();) {
+    const bool plain = m.key.find('\\') == npos;
+    are_new &= keys.insert(plain ? hash(m.key.substr(1, m.key.size() - 2)) : hash(unquoted(m.key)));
+  }
+  return are_new;
+}
+
 // Notes the keys of an object that was written without.
 OUTBOUND_COLD_ inline void complete_keys(key_set& keys, std::string_view object_text) {
   keys.clear();
-  for (member_reader m{object_text}; m.read();) keys.insert(hash(unquoted(m.key)));
+  note_keys(keys, object_text);
+  keys.complete = true;
 }
 
-// How deep the containers of a text go, which may be unfinished.
-OUTBOUND_COLD_ inline unsigned nesting(std::string_view s) noexcept {
+// How deep the containers of a text go.
+OUTBOUND_COLD_ OUTBOUND_INLINE_ unsigned nesting(std::string_view s) noexcept {
   unsigned level = 0;
   unsigned most = 0;
   const char* const end = s.data() + s.size();
-  for (const char* p = s.data(); p < end; p = *p == '"' ? skip_string(p) : p + 1) {
+  for (const char* p = s.data(); p < end; p = *p == '"' ? skip_string(p, end) : p + 1) {
     if (*p == '{' || *p == '[') most = ++level > most ? level : most;
     if (*p == '}' || *p == ']') --level;
   }
@@ -2545,8 +3042,6 @@ OUTBOUND_COLD_ inline std::size_t erase_older(writer& w, std::size_t open, std::
     else if (from[-1] == ',') --from;    // or the one before it
     std::memmove(from, to, static_cast<std::size_t>(w.cursor - to));
     w.cursor -= to - from;
-    const unsigned levels = nesting(w.view());  // the deepest may have gone
-    if (levels < w.deepest) w.deepest = levels;
     return static_cast<std::size_t>(to - from);
   }
   return 0;
@@ -2621,19 +3116,15 @@ class closing {
   bool done_{false};
 };
 
+inline void reverse(char* first, char* last) noexcept {
+  while (first < last && first < --last) std::swap(*first++, *last);
+}
+
 // Exchanges [first, middle) and [middle, last).
 inline void rotate(char* first, char* middle, char* last) noexcept {
-  constexpr std::ptrdiff_t most = 16;
-  char kept[most];
-  while (first != middle) {
-    const std::ptrdiff_t n = middle - first < most ? middle - first : most;
-    const std::size_t size = static_cast<std::size_t>(n);
-    std::memcpy(kept, middle - n, size);
-    std::memmove(middle - n, middle, static_cast<std::size_t>(last - middle));
-    last -= n;
-    middle -= n;
-    std::memcpy(last, kept, size);
-  }
+  reverse(first, middle);
+  reverse(middle, last);
+  reverse(first, last);
 }
 
 // Exchanges [first, comma) and [middle, cursor), without what is between.
@@ -2644,22 +3135,6 @@ OUTBOUND_COLD_ inline void settle_far(writer& w, char* first, char* comma, char*
   }
   rotate(first, comma, w.cursor);
 }
-
-// A key that the API defines, with its quotes and its colon, and a bit of its own among the fields of one message.
-struct field {
-  static constexpr std::size_t room = 24;  // copied as a whole
-  char bytes[room]{};
-  std::size_t size{};
-  unsigned bit;
-
-  template <std::size_t n>
-  constexpr field(const char (&quoted)[n], unsigned index) noexcept : size{n - 1}, bit{1U << index} {
-    static_assert(n <= room, "a field's name is longer than `room`");
-    for (std::size_t i = 0; i + 1 < n; ++i) bytes[i] = quoted[i];
-  }
-  constexpr std::string_view name() const noexcept { return {bytes + 1, size - 3}; }
-  constexpr std::string_view quoted_name() const noexcept { return {bytes, size - 1}; }
-};
 
 // What is added to an object or an array: a member with a key of the API's or of the user's, or an element.
 struct addition {
@@ -2725,7 +3200,7 @@ OUTBOUND_COLD_ inline std::size_t write_again(writer& w, std::size_t open, std::
 
 // A number, or a text that is not our own, may be written where it belongs at once.
 inline bool fits_in_place(const writer& w, std::size_t close, text key, const erased& v) noexcept {
-  return v.leaf && w.size() - close <= closing::most && !w.owns(v.held.range.data) && !w.owns(key.data());
+  return v.leaf && w.size() - close <= closing::most && !w.owns(v.data) && !w.owns(key.data());
 }
 
 // Adds such a member to the object whose braces stand at `open` and `close`; returns where its closing brace is then.
@@ -2764,35 +3239,19 @@ OUTBOUND_NOINLINE_ inline std::size_t insert(writer& w, std::size_t open, std::s
 
 // --- how each kind of value is written
 
-inline erased with_bits(void (*write)(writer&, const erased&), std::uint64_t bits) noexcept {
-  erased e;
-  e.write = write;
-  e.held.range = {nullptr, 0};
-  e.held.bits = bits;
-  e.leaf = true;
-  return e;
-}
+OUTBOUND_INLINE_ void write_null(writer& w, const erased&) { w.append("null"); }
+OUTBOUND_INLINE_ void write_bool(writer& w, const erased& e) { w.append(e.bits != 0 ? "true" : "false"); }
 
-inline erased with_range(void (*write)(writer&, const erased&), const void* data, std::size_t size) noexcept {
-  erased e;
-  e.write = write;
-  e.held.range = {data, size};
-  return e;
-}
-
-inline void write_null(writer& w, const erased&) { w.append("null"); }
-inline void write_bool(writer& w, const erased& e) { w.append(e.held.bits != 0 ? "true" : "false"); }
-
-inline void write_unsigned(writer& w, const erased& e) {
+OUTBOUND_INLINE_ void write_unsigned(writer& w, const erased& e) {
   w.reserve(max_integer);
-  w.cursor = put_unsigned(w.cursor, e.held.bits);
+  w.cursor = put_unsigned(w.cursor, e.bits);
 }
 
-inline void write_signed(writer& w, const erased& e) {
+OUTBOUND_INLINE_ void write_signed(writer& w, const erased& e) {
   w.reserve(max_integer);
-  const bool negative = e.held.bits >> 63 != 0;
+  const bool negative = e.bits >> 63 != 0;
   if (negative) *w.cursor++ = '-';
-  w.cursor = put_unsigned(w.cursor, negative ? 0 - e.held.bits : e.held.bits);
+  w.cursor = put_unsigned(w.cursor, negative ? 0 - e.bits : e.bits);
 }
 
 inline void write_binary(writer& w, const binary& b, bool negative) {
@@ -2806,75 +3265,50 @@ OUTBOUND_COLD_ inline void refuse_number(writer& w) {
   w.append("null");
 }
 
-inline void write_double(writer& w, const erased& e) {
+OUTBOUND_INLINE_ void write_double(writer& w, const erased& e) {
   binary b{};
-  if (!decode<52, 11, 1'000'000'000'000'000>(e.held.bits, b)) return refuse_number(w);
-  write_binary(w, b, e.held.bits >> 63 != 0);
+  if (!decode<52, 11, 1'000'000'000'000'000>(e.bits, b)) return refuse_number(w);
+  write_binary(w, b, e.bits >> 63 != 0);
 }
 
-inline void write_float(writer& w, const erased& e) {
+OUTBOUND_INLINE_ void write_float(writer& w, const erased& e) {
   binary b{};
-  if (!decode<23, 8, 1'000'000>(e.held.bits, b)) return refuse_number(w);
-  write_binary(w, b, e.held.bits >> 31 != 0);
+  if (!decode<23, 8, 1'000'000>(e.bits, b)) return refuse_number(w);
+  write_binary(w, b, e.bits >> 31 != 0);
 }
 
-inline void write_text(writer& w, const erased& e) {
-  const char* const data = static_cast<const char*>(e.held.range.data);
-  if (data == nullptr || !w.quote({data, e.held.range.size})) refuse_text(w, data, e.held.range.size);
+OUTBOUND_INLINE_ void write_text(writer& w, const erased& e) {
+  const char* const data = static_cast<const char*>(e.data);
+  if (data == nullptr || !w.quote({data, e.size()})) refuse_text(w, data, e.size());
 }
 
-inline erased erase_text(text s) noexcept {
-  erased e = with_range(&write_text, s.data(), s.view().size());
-  e.leaf = true;
-  return e;
-}
-
-OUTBOUND_COLD_ inline void refuse_depth(writer& w, unsigned depth) {
+OUTBOUND_COLD_ inline void report_depth(writer& w, unsigned depth) {
   w.report(defect::too_deep, {"is ", digits_of{depth}, " levels deep; the limit is ", digits_of{max_depth}});
+}
+
+OUTBOUND_COLD_ OUTBOUND_INLINE_ void refuse_depth(writer& w, unsigned depth) {
+  report_depth(w, depth);
   w.append("null");
 }
 
-// One container more around what is written while it lives. False: there are too many, and null has been written.
-class deeper {
- public:
-  explicit deeper(writer& w) : w_{w} {
-    if (++w.depth > max_depth) refuse_depth(w, w.depth);
-    else if (w.depth > w.deepest) w.deepest = w.depth;
-  }
-  deeper(const deeper&) = delete;
-  deeper& operator=(const deeper&) = delete;
-  ~deeper() { --w_.depth; }
-  explicit operator bool() const noexcept { return w_.depth <= max_depth; }
+OUTBOUND_INLINE_ deeper::deeper(writer& w) : w_{w} {
+  if (++w.depth > max_depth) refuse_depth(w, w.depth);
+  else if (w.depth > w.deepest) w.deepest = w.depth;
+}
 
- private:
-  writer& w_;
-};
+OUTBOUND_INLINE_ open_object::open_object(writer& w, key_set* keys)
+    : w_{w}, keys_{keys}, open_{w.size()}, first_finding_{w.findings.size()}, here_{w, ""} {
+  w.put('{');
+}
 
-// An object that is written at the end, member by member. Without `keys`, those of the members are known to differ.
-class open_object {
- public:
-  open_object(writer& w, key_set* keys)
-      : w_{w}, keys_{keys}, open_{w.size()}, first_finding_{w.findings.size()}, here_{w, ""} {
-    w.put('{');
-  }
-
-  OUTBOUND_NOINLINE_ void add(text key, const erased& v) {
-    if (w_.cursor[-1] != '{') *w_.cursor++ = ',';  // into the slack
-    const std::size_t piece = w_.size();
-    here_.move_to(key.view());
-    const bool is_new = keys_ != nullptr ? write_new_key(w_, key, *keys_) : w_.write_key(key);
-    if (is_new) v.write(w_, v);
-    else write_again(w_, open_, piece, 0, v, first_finding_);
-  }
-  void close() { w_.put('}'); }
-
- private:
-  writer& w_;
-  key_set* keys_;
-  std::size_t open_;
-  std::size_t first_finding_;
-  at_place here_;
-};
+OUTBOUND_NOINLINE_ OUTBOUND_INLINE_ void open_object::add(text key, const erased& v) {
+  if (w_.cursor[-1] != '{') *w_.cursor++ = ',';  // into the slack
+  const std::size_t piece = w_.size();
+  here_.move_to(key.view());
+  const bool is_new = keys_ != nullptr ? write_new_key(w_, key, *keys_) : w_.write_key(key);
+  if (is_new) v.write(w_, v);
+  else write_again(w_, open_, piece, 0, v, first_finding_);
+}
 
 // Few keys are compared by pairs, and only those that share one of 64 marks made of length, first and last byte.
 inline bool all_differ(const member* first, std::size_t n) noexcept {
@@ -2892,199 +3326,45 @@ inline bool all_differ(const member* first, std::size_t n) noexcept {
   return true;
 }
 
-inline erased erase_members(std::initializer_list<member> members) noexcept {
+OUTBOUND_INLINE_ erased erase_members(std::initializer_list<member> members) noexcept {
   return with_range(
       [](writer& w, const erased& e) {
         const deeper level{w};
         if (!level) return;
-        const member* const first = static_cast<const member*>(e.held.range.data);
+        const member* const first = static_cast<const member*>(e.data);
         key_set keys;
-        open_object out{w, all_differ(first, e.held.range.size) ? nullptr : &keys};
-        for (const member* m = first; m != first + e.held.range.size; ++m) out.add(m->key(), m->erased());
+        open_object out{w, all_differ(first, e.size()) ? nullptr : &keys};
+        for (const member* m = first; m != first + e.size(); ++m) out.add(m->key(), m->erased());
         out.close();
       },
       members.begin(), members.size());
 }
 
-// Writes an array of what `next(i)` gives, or of less where it says so.
-class open_array {
- public:
-  explicit open_array(writer& w) : w_{w}, here_{w, {}} { w.put('['); }
-  void add(const erased& v) {
-    if (count_ != 0) *w_.cursor++ = ',';  // into the slack
-    here_.move_to(count_++);
-    v.write(w_, v);
-  }
-  void close() { w_.put(']'); }
-
- private:
-  writer& w_;
-  at_place here_;
-  std::size_t count_{};
-};
-
-inline erased erase_elements(std::initializer_list<element> elements) noexcept {
+OUTBOUND_INLINE_ erased erase_elements(std::initializer_list<element> elements) noexcept {
   return with_range(
       [](writer& w, const erased& e) {
         const deeper level{w};
         if (!level) return;
         open_array out{w};
-        const element* const first = static_cast<const element*>(e.held.range.data);
-        for (const element* v = first; v != first + e.held.range.size; ++v) out.add(v->erased());
+        const element* const first = static_cast<const element*>(e.data);
+        for (const element* v = first; v != first + e.size(); ++v) out.add(v->erased());
         out.close();
       },
       elements.begin(), elements.size());
 }
 
-template <class R>
-void write_range(writer& w, const erased& e) {
-  R& range = *static_cast<R*>(const_cast<void*>(e.held.range.data));
-  const deeper level{w};
-  if (!level) return;
-  if constexpr (has_text_key<item_of<R>>) {
-    key_set keys;
-    open_object out{w, has_unique_keys<R> ? nullptr : &keys};
-    for (auto&& item : range) out.add(item.first, erase(item.second));
-    out.close();
-  } else {
-    open_array out{w};
-    for (auto&& item : range) {
-      if constexpr (is_bool_range<R>) {
-        const bool bit = static_cast<bool>(item);
-        out.add(erase(bit));
-      } else {
-        out.add(erase(item));
-      }
-    }
-    out.close();
+// The key of a field, as OUTBOUND_FIELDS has it ready, and its value.
+OUTBOUND_NOINLINE_ OUTBOUND_INLINE_ void fields::add(const char* fragment, std::size_t size, const erased& v) {
+  here_.move_to({fragment + 2, size - 4});
+  if (w_.cursor[-1] == '{') {  // no comma
+    ++fragment;
+    --size;
   }
-}
-
-// --- OUTBOUND_FIELDS
-
-template <class T>
-struct exactly {};  // T, and nothing that is derived from it
-
-inline constexpr std::size_t fragment_blanks = 16;  // behind `,"name":`
-
-// Writes an object whose keys are finished text and known to differ.
-class fields {
- public:
-  explicit fields(writer& w) : w_{w}, here_{w, ""} { w.put('{'); }
-  template <std::size_t size, class T>
-  void add(const char (&fragment)[size], const T& v) {
-    add(fragment, size - 1 - fragment_blanks, erase(v));
-  }
-  void close() { w_.put('}'); }
-
- private:
-  OUTBOUND_NOINLINE_ void add(const char* fragment, std::size_t size, const erased& v) {
-    here_.move_to({fragment + 2, size - 4});
-    if (w_.cursor[-1] == '{') {  // no comma
-      ++fragment;
-      --size;
-    }
-    w_.reserve(size);
-    std::memcpy(w_.cursor, fragment, fragment_blanks);
-    if (size > fragment_blanks) std::memcpy(w_.cursor, fragment, size);
-    w_.cursor += size;
-    v.write(w_, v);
-  }
-
-  writer& w_;
-  at_place here_;
-};
-
-// The same for an object that exists.
-class fields_of_object {
- public:
-  explicit fields_of_object(object& o) noexcept : object_{o} {}
-  template <std::size_t size, class T>
-  void add(const char (&fragment)[size], const T& v) {
-    object_.set(std::string_view{fragment + 2, size - 5 - fragment_blanks}, v);
-  }
-
- private:
-  object& object_;
-};
-
-template <class T, class = void>
-inline constexpr bool has_fields = false;
-template <class T>
-inline constexpr bool has_fields<
-    T, std::void_t<decltype(outbound_each_field_(std::declval<fields&>(), std::declval<const T&>(), exactly<T>{}))>> =
-    true;
-
-template <class T>
-void write_fields(writer& w, const erased& e) {
-  const deeper level{w};
-  if (!level) return;
-  fields out{w};
-  outbound_each_field_(out, *static_cast<const T*>(e.held.range.data), exactly<T>{});
-  out.close();
-}
-
-// --- the user's own types
-
-template <class T, class = void>
-inline constexpr bool makes_object = false;
-template <class T>
-inline constexpr bool
-    makes_object<T, std::void_t<decltype(to_outbound(std::declval<object&>(), std::declval<const T&>()))>> = true;
-template <class T, class = void>
-inline constexpr bool makes_value = false;
-template <class T>
-inline constexpr bool makes_value<T, std::void_t<decltype(to_outbound(std::declval<const T&>()))>> = true;
-template <class T>
-inline constexpr bool is_own_type = std::is_class_v<T> || std::is_union_v<T> || std::is_enum_v<T>;
-
-// While a part is written, `deepest` is about that part.
-class deepest_of_part {
- public:
-  explicit deepest_of_part(writer& w) noexcept : w_{w}, before_{std::exchange(w.deepest, w.depth)} {}
-  deepest_of_part(const deepest_of_part&) = delete;
-  deepest_of_part& operator=(const deepest_of_part&) = delete;
-  ~deepest_of_part() {
-    if (w_.deepest < before_) w_.deepest = before_;
-  }
-
- private:
-  writer& w_;
-  unsigned before_;
-};
-
-template <class T>
-void write_made_object(writer& w, const erased& e) {
-  const deeper level{w};
-  if (!level) return;
-  const deepest_of_part part{w};
-  object made{w};
-  to_outbound(made, *static_cast<const T*>(e.held.range.data));
-}
-
-template <class T>
-void write_made_value(writer& w, const erased& e) {
-  const auto& made = to_outbound(*static_cast<const T*>(e.held.range.data));
-  const erased v = erase(made);
-  v.write(w, v);
-}
-
-// What an object or an array held when the call began, with its problems: it may be the one that is being written.
-template <class T>
-void write_spliced(writer& w, const erased& e) {
-  const T& from = *static_cast<const T*>(e.held.range.data);
-  const unsigned depth = w.depth + e.levels;
-  if (depth > max_depth) return refuse_depth(w, depth);
-  if (depth > w.deepest) w.deepest = depth;
-  w.append(from.text().substr(0, e.held.range.size));
-  if (!from.out().findings.empty()) adopt_findings(w, from.own_findings());
-}
-
-template <class T>
-erased erase_spliced(const T& v) noexcept {
-  erased e = with_range(&write_spliced<T>, &v, v.text().size());
-  e.levels = v.levels();
-  return e;
+  w_.reserve(size);
+  std::memcpy(w_.cursor, fragment, fragment_blanks);
+  if (size > fragment_blanks) std::memcpy(w_.cursor, fragment, size);
+  w_.cursor += size;
+  v.write(w_, v);
 }
 
 // --- JSON that exists already
@@ -3255,161 +3535,28 @@ OUTBOUND_NOINLINE_ inline bool accept_json(writer& w, const json& v) {
   return false;
 }
 
-inline void write_json(writer& w, const erased& e) {
-  const json& v = *static_cast<const json*>(e.held.range.data);
+OUTBOUND_INLINE_ void write_json(writer& w, const erased& e) {
+  const json& v = *static_cast<const json*>(e.data);
   w.append(accept_json(w, v) ? v.text() : "null");
 }
 
-inline void write_json_object(writer& w, const erased& e) {
-  const json& v = *static_cast<const json*>(e.held.range.data);
+OUTBOUND_INLINE_ void write_json_object(writer& w, const erased& e) {
+  const json& v = *static_cast<const json*>(e.data);
   if (begins_with(skip_blanks(v.text()), "{")) return write_json(w, e);
   if (accept_json(w, v)) w.report(defect::invalid_json, {"is JSON, but not an object"});
   w.append("null");
-}
-
-// --- from a type to its writer
-
-template <class T>
-std::uint64_t bits_of(T n) noexcept {
-  if constexpr (std::is_signed_v<T>) return static_cast<std::uint64_t>(std::int64_t{n});
-  else return std::uint64_t{n};
-}
-
-// The bits of a floating-point number. By reference: under -ffast-math clang takes an argument by value to be finite.
-template <class Bits, class T>
-std::uint64_t float_bits(const T& x) noexcept {
-  Bits bits = 0;
-  static_assert(sizeof bits == sizeof x, "outbound: float and double must be IEEE 754 binary32 and binary64");
-  std::memcpy(&bits, &x, sizeof bits);
-  return bits;
-}
-
-// Whole seconds, rounded down. Units above the second saturate.
-template <class Rep, class Period>
-std::int64_t unix_seconds(std::chrono::duration<Rep, Period> since_epoch) noexcept {
-  using std::chrono::seconds;
-  if constexpr (std::ratio_greater_v<Period, std::ratio<1>>) {
-    const auto most = std::chrono::duration_cast<std::chrono::duration<std::int64_t, Period>>((seconds::max)()).count();
-    if (since_epoch.count() > most) return (seconds::max)().count();
-    if (since_epoch.count() < -most) return -(seconds::max)().count();
-  }
-  return std::chrono::floor<seconds>(since_epoch).count();
-}
-template <class T>
-inline constexpr bool is_time_point = false;
-template <class Rep, class Period>
-inline constexpr bool
-    is_time_point<std::chrono::time_point<std::chrono::system_clock, std::chrono::duration<Rep, Period>>> =
-        std::is_integral_v<Rep>;
-
-template <class E>
-erased erase_enum(E v) noexcept {
-  using N = std::underlying_type_t<E>;
-  return with_bits(std::is_signed_v<N> ? &write_signed : &write_unsigned, bits_of(static_cast<N>(v)));
-}
-
-template <class R>
-constexpr bool is_range_of_itself() {
-  if constexpr (is_range<R>) return std::is_same_v<bare<item_of<R>>, bare<R>>;
-  else return false;
-}
-
-template <class T>
-inline constexpr bool never = false;
-
-template <class T>
-erased erase(T& v) {
-  using U = std::remove_cv_t<T>;
-  if constexpr (has_fields<U>) return with_range(&write_fields<U>, &v, 1);
-  else if constexpr (is_own_type<U> && makes_object<U>) return with_range(&write_made_object<U>, &v, 1);
-  else if constexpr (is_own_type<U> && makes_value<U>) return with_range(&write_made_value<U>, &v, 1);
-  else if constexpr (std::is_null_pointer_v<U>) return with_bits(&write_null, 0);
-  else if constexpr (is_text<U>) return erase_text(v);
-  else if constexpr (std::is_same_v<U, bool>) return with_bits(&write_bool, v);
-  else if constexpr (is_integer<U>)
-    return with_bits(std::is_signed_v<U> ? &write_signed : &write_unsigned, bits_of<U>(v));
-  else if constexpr (std::is_same_v<U, double>) return with_bits(&write_double, float_bits<std::uint64_t>(v));
-  else if constexpr (std::is_same_v<U, float>) return with_bits(&write_float, float_bits<std::uint32_t>(v));
-  else if constexpr (std::is_enum_v<U> && !std::is_same_v<U, std::byte>) return erase_enum(v);
-  else if constexpr (std::is_same_v<U, object> || std::is_same_v<U, array>) return erase_spliced(v);
-  else if constexpr (std::is_same_v<U, id>) return with_range(&write_id, &v, 1);
-  else if constexpr (std::is_same_v<U, json>) return with_range(&write_json, &v, 1);
-  else if constexpr (is_time_point<U>) return with_bits(&write_signed, bits_of(unix_seconds(v.time_since_epoch())));
-  else if constexpr (is_optional<T>) return v.has_value() ? erase(*v) : with_bits(&write_null, 0);
-  else if constexpr (is_range<T> && !is_range_of_itself<T>()) return with_range(&write_range<T>, &v, 1);
-  else {
-    static_assert(never<T>,
-                  "outbound: this type is no JSON value: pass text, a number, bool, nullptr, an optional, a range, "
-                  "object, array or json, or "
-                  "write void to_outbound(outbound::object&, const T&) for it (characters, bytes and pointers: say "
-                  "which text or number you mean)");
-    return {};
-  }
-}
-
-// What makes an object: for attributes and properties as a whole.
-template <class T>
-erased erase_object(const T& v) {
-  constexpr bool is_map = [] {
-    if constexpr (is_range<const T>) return has_text_key<item_of<const T>>;
-    else return false;
-  }();
-  static_assert((is_own_type<T> && makes_object<T>) || std::is_same_v<T, object> || is_map,
-                "outbound: braces of {key, value}, an object, a json, a map with text as its keys, or a type with "
-                "to_outbound(outbound::object&, const T&)");
-  return erase(v);
-}
-inline erased erase_object(const json& v) noexcept {
-  erased e = with_range(&write_json_object, &v, 1);
-  e.as_text = true;
-  return e;
-}
-
-template <class T>
-void write_list(writer& w, const erased& e) {
-  const deeper level{w};
-  open_array out{w};
-  const T* const first = static_cast<const T*>(e.held.range.data);
-  for (const T* item = first; item != first + e.held.range.size; ++item) out.add(erase(*item));
-  out.close();
-}
-
-// The same for one T, or a range of what converts to it.
-template <class T, class U>
-void write_list_of(writer& w, const erased& e) {
-  const U& items = *static_cast<const U*>(e.held.range.data);
-  const deeper level{w};
-  open_array out{w};
-  const auto add = [&out](const T& item) { out.add(erase(item)); };
-  if constexpr (std::is_convertible_v<const U&, T>) {
-    add(items);
-  } else {
-    for (auto&& item : items) add(item);
-  }
-  out.close();
-}
-
-template <class T>
-list<T>::list(std::initializer_list<T> items) noexcept
-    : items_{with_range(&write_list<T>, items.begin(), items.size())} {}
-
-template <class T, class U>
-erased erase_list(const U& items) {
-  if constexpr (is_optional<const U> && !std::is_convertible_v<const U&, T>)
-    return items.has_value() ? erase_list<T>(*items) : erased{};
-  else return with_range(&write_list_of<T, U>, &items, 1);
 }
 
 }  // namespace detail
 
 // --- objects and arrays
 
-inline object::object(std::initializer_list<member> members) {
+OUTBOUND_INLINE_ object::object(std::initializer_list<member> members) {
   for (const member& m : members) insert(m.key(), m.erased());
   own_.release();
 }
 
-inline object::object(detail::writer& surrounding)
+OUTBOUND_INLINE_ object::object(detail::writer& surrounding)
     : surrounding_{&surrounding},
       place_{surrounding.here},
       open_{surrounding.size()},
@@ -3418,16 +3565,16 @@ inline object::object(detail::writer& surrounding)
   surrounding.append("{}");
 }
 
-inline object::object(const object& other) { assign(other); }
+OUTBOUND_INLINE_ object::object(const object& other) { assign(other); }
 
-inline object::object(object&& other) noexcept { *this = std::move(other); }
+OUTBOUND_INLINE_ object::object(object&& other) noexcept { *this = std::move(other); }
 
-inline object& object::operator=(const object& other) {
+OUTBOUND_INLINE_ object& object::operator=(const object& other) {
   if (this != &other) assign(other);
   return *this;
 }
 
-inline object& object::operator=(object&& other) noexcept {
+OUTBOUND_INLINE_ object& object::operator=(object&& other) noexcept {
   if (surrounding_ != nullptr || other.surrounding_ != nullptr) return *this = other;
   own_.swap(other.own_);
   std::swap(keys_, other.keys_);
@@ -3435,7 +3582,7 @@ inline object& object::operator=(object&& other) noexcept {
 }
 
 // Its own problems, also while it is part of another.
-inline detail::finding_list object::own_findings() const {
+OUTBOUND_INLINE_ detail::finding_list object::own_findings() const {
   detail::finding_list own;
   const std::size_t place_size = detail::writer::where(place_).size();
   std::size_t i = 0;
@@ -3444,7 +3591,7 @@ inline detail::finding_list object::own_findings() const {
   return own;
 }
 
-inline detail::writer object::extract() const {
+OUTBOUND_INLINE_ detail::writer object::extract() const {
   if (surrounding_ == nullptr && complete_ == 0) return own_;
   detail::writer part;
   part.append(text());
@@ -3454,25 +3601,28 @@ inline detail::writer object::extract() const {
 }
 
 // Becomes a copy of `other`; what surrounds this object stays.
-inline void object::assign(const object& other) {
+OUTBOUND_INLINE_ void object::assign(const object& other) {
   detail::writer copy = other.extract();
   keys_.complete = false;
   if (surrounding_ == nullptr) return own_.swap(copy);
   detail::writer& w = *surrounding_;
   w.cursor = w.begin + open_;
   w.findings.forget(first_finding_, w.findings.size(), detail::writer::where(place_));
-  w.append(copy.size() == 0 ? "{}" : copy.view());
   const detail::writer::place* const here = std::exchange(w.here, place_);
+  const unsigned depth = level_ - 1 + detail::nesting(copy.view());
+  if (depth > detail::max_depth) detail::report_depth(w, depth);
+  w.append(depth > detail::max_depth || copy.size() == 0 ? "{}" : copy.view());
+  if (depth > w.deepest && depth <= detail::max_depth) w.deepest = depth;
   detail::adopt_findings(w, copy.findings);
   w.here = here;
 }
 
-inline std::string_view object::text() const noexcept {
+OUTBOUND_INLINE_ std::string_view object::text() const noexcept {
   if (out().size() == 0) return "{}";
   return {out().begin + open_, (complete_ != 0 ? complete_ : out().size()) - open_};
 }
 
-inline void object::insert(outbound::text key, const detail::erased& v) {
+OUTBOUND_INLINE_ void object::insert(outbound::text key, const detail::erased& v) {
   detail::writer& w = out();
   if (w.size() == 0) w.append("{}");
   const std::size_t close = w.size() - 1;
@@ -3484,20 +3634,18 @@ inline void object::insert(outbound::text key, const detail::erased& v) {
   detail::insert(w, open_, close, {key.view(), nullptr, key, &keys_, 0, false, first_finding_}, v);
 }
 
-inline object& object::set(outbound::text key, const value& v) & {
+OUTBOUND_INLINE_ object& object::set(outbound::text key, const value& v) & {
   insert(key, v.erased());
   if (surrounding_ == nullptr) own_.release();
   return *this;
 }
 
-template <class... Ts>
-array array::of(Ts&&... elements) {
-  array out;
-  (out.insert(detail::erase(elements)), ...);
-  return out;
+// Of what is complete: a value that is being added may look at the array.
+OUTBOUND_INLINE_ array::array(const array& other) : out_{other.out_}, count_{other.count_} {
+  if (other.complete_ != 0) out_.cursor = out_.begin + other.complete_;
 }
 
-inline void array::insert(const detail::erased& v) {
+OUTBOUND_INLINE_ void array::insert(const detail::erased& v) {
   if (out_.size() == 0) out_.append("[]");
   const detail::while_adding adding{complete_, out_};
   detail::insert(out_, 0, out_.size() - 1, {{}, nullptr, "", nullptr, count_}, v);
@@ -3505,12 +3653,12 @@ inline void array::insert(const detail::erased& v) {
   out_.release();
 }
 
-inline array& array::add(const value& v) & {
+OUTBOUND_INLINE_ array& array::add(const value& v) & {
   insert(v.erased());
   return *this;
 }
 
-inline std::string_view array::text() const noexcept {
+OUTBOUND_INLINE_ std::string_view array::text() const noexcept {
   return out_.size() == 0 ? "[]" : out_.view().substr(0, complete_ != 0 ? complete_ : detail::npos);
 }
 
@@ -3518,27 +3666,7 @@ inline std::string_view array::text() const noexcept {
 
 namespace detail {
 
-// What the API calls things. A field has a bit of its own among the fields of one message.
 namespace api {
-inline constexpr field user_id{"\"user_id\":", 0};
-inline constexpr field first_name{"\"first_name\":", 1};
-inline constexpr field last_name{"\"last_name\":", 2};
-inline constexpr field email{"\"email\":", 3};
-inline constexpr field phone_number{"\"phone_number\":", 4};
-inline constexpr field apns{"\"apns\":", 5};
-inline constexpr field gcm{"\"gcm\":", 6};
-inline constexpr field attributes{"\"attributes\":", 7};
-inline constexpr field timezone{"\"timezone\":", 8};
-inline constexpr field group_id{"\"group_id\":", 9};
-inline constexpr field group_attributes{"\"group_attributes\":", 10};
-inline constexpr field previous_id{"\"previous_id\":", 11};
-inline constexpr field event{"\"event\":", 12};
-inline constexpr field properties{"\"properties\":", 13};
-inline constexpr field timestamp{"\"timestamp\":", 14};
-inline constexpr field token{"\"token\":", 15};
-inline constexpr field all{"\"all\":", 16};
-inline constexpr field campaign_ids{"\"campaign_ids\":", 17};
-
 inline constexpr std::string_view identify_path = "/v2/identify";
 inline constexpr std::string_view track_path = "/v2/track";
 inline constexpr std::string_view identify_batch_path = "/v2/identify/batch";
@@ -3561,7 +3689,7 @@ OUTBOUND_COLD_ inline void refuse_empty(writer& w) {
 }
 
 inline void write_required(writer& w, const erased& e) {
-  return e.held.range.data == nullptr || e.held.range.size != 0 ? write_text(w, e) : refuse_empty(w);
+  return e.data == nullptr || e.size() != 0 ? write_text(w, e) : refuse_empty(w);
 }
 
 inline erased erase_required(text s) noexcept {
@@ -3570,8 +3698,8 @@ inline erased erase_required(text s) noexcept {
   return e;
 }
 
-inline void write_id(writer& w, const erased& e) {
-  const id& v = *static_cast<const id*>(e.held.range.data);
+OUTBOUND_INLINE_ void write_id(writer& w, const erased& e) {
+  const id& v = *static_cast<const id*>(e.data);
   const erased held = v.kind_ == id::kind::text
                           ? erase_required(v.text_)
                           : with_bits(v.kind_ == id::kind::natural ? &write_unsigned : &write_signed, v.number_);
@@ -3585,8 +3713,8 @@ OUTBOUND_COLD_ inline void refuse_id(writer& w, std::uint64_t size, bool negativ
   w.append("null");
 }
 
-inline void write_user_id(writer& w, const erased& e) {
-  const id& v = *static_cast<const id*>(e.held.range.data);
+OUTBOUND_INLINE_ void write_user_id(writer& w, const erased& e) {
+  const id& v = *static_cast<const id*>(e.data);
   const bool negative = v.kind_ == id::kind::negative;
   const std::uint64_t size = negative ? 0 - v.number_ : v.number_;
   return size <= max_exact_integer ? write_id(w, e) : refuse_id(w, size, negative);
@@ -3600,16 +3728,14 @@ struct single_member {
 };
 
 inline void write_single_member(writer& w, const erased& e) {
-  const single_member& m = *static_cast<const single_member*>(e.held.range.data);
+  const single_member& m = *static_cast<const single_member*>(e.data);
   const deeper level{w};
   open_object out{w, &m.keys};
   out.add(m.key, m.v);
   out.close();
 }
 
-inline void write_raw(writer& w, const erased& e) {
-  w.append({static_cast<const char*>(e.held.range.data), e.held.range.size});
-}
+inline void write_raw(writer& w, const erased& e) { w.append({static_cast<const char*>(e.data), e.size()}); }
 
 // Calls `visit(body, index)` for a message's body, or for each body of a batch.
 template <class Visit>
@@ -3657,7 +3783,7 @@ inline void find_warnings(std::string_view body, std::string_view where, std::ve
 
 }  // namespace detail
 
-inline std::string message::user_key() const {
+OUTBOUND_INLINE_ std::string message::user_key() const {
   std::string keys;
   const auto add = [&keys](const std::string& key) {
     const std::string mark(1, detail::user_key_separator);
@@ -3672,7 +3798,7 @@ inline std::string message::user_key() const {
   return keys;
 }
 
-inline std::vector<problem> message::warnings() const {
+OUTBOUND_INLINE_ std::vector<problem> message::warnings() const {
   std::vector<problem> out;
   detail::each_body(body(), [&out](std::string_view body, std::size_t index) {
     detail::find_warnings(body, index == detail::npos ? "" : detail::join({"/", detail::digits_of{index}}), out);
@@ -3680,13 +3806,13 @@ inline std::vector<problem> message::warnings() const {
   return out;
 }
 
-inline std::size_t message::limit() const noexcept {
+OUTBOUND_INLINE_ std::size_t message::limit() const noexcept {
   return detail::begins_with(body(), "[") ? detail::max_batch_body : detail::max_body;
 }
 
-inline bool message::valid() const noexcept { return out_.findings.empty() && out_.size() <= limit(); }
+OUTBOUND_INLINE_ bool message::valid() const noexcept { return out_.findings.empty() && out_.size() <= limit(); }
 
-inline std::vector<problem> message::problems() const {
+OUTBOUND_INLINE_ std::vector<problem> message::problems() const {
   std::vector<problem> all = out_.findings.problems();
   if (out_.size() > limit())
     all.push_back({defect::too_large, "",
@@ -3695,7 +3821,8 @@ inline std::vector<problem> message::problems() const {
   return all;
 }
 
-inline message::message(std::string_view path, const user& subject) : path_{path}, fields_{detail::api::user_id.bit} {
+OUTBOUND_INLINE_ message::message(std::string_view path, const user& subject)
+    : path_{path}, fields_{detail::api::user_id.bit} {
   const id v = subject.view();
   const detail::at_place here{out_, detail::api::user_id.name()};
   out_.put('{');
@@ -3704,7 +3831,18 @@ inline message::message(std::string_view path, const user& subject) : path_{path
   out_.put('}');
 }
 
-inline void message::set(const detail::field& f, const detail::erased& v) {
+// Of what is complete: a value that is being added may look at the message.
+OUTBOUND_INLINE_ message::message(const message& other)
+    : path_{other.path_},
+      out_{other.out_},
+      keys_{other.keys_},
+      open_{other.open_},
+      close_{other.close_},
+      fields_{other.fields_} {
+  if (other.complete_ != 0) out_.cursor = out_.begin + other.complete_;
+}
+
+OUTBOUND_INLINE_ void message::set(const detail::field& f, const detail::erased& v) {
   const bool repeated = (fields_ & f.bit) != 0;
   if (!repeated && detail::fits_in_place(out_, out_.size() - 1, "", v)) {
     detail::closing end{out_, out_.size() - 1};
@@ -3719,7 +3857,8 @@ inline void message::set(const detail::field& f, const detail::erased& v) {
   set_made(f, v, repeated);
 }
 
-OUTBOUND_NOINLINE_ inline void message::set_made(const detail::field& f, const detail::erased& v, bool repeated) {
+OUTBOUND_NOINLINE_ OUTBOUND_INLINE_ void message::set_made(const detail::field& f, const detail::erased& v,
+                                                           bool repeated) {
   const detail::while_adding adding{complete_, out_};
   detail::insert(out_, 0, out_.size() - 1, {f.name(), &f, "", nullptr, 0, repeated}, v);
   out_.release();
@@ -3727,16 +3866,16 @@ OUTBOUND_NOINLINE_ inline void message::set_made(const detail::field& f, const d
   fields_ |= f.bit;
 }
 
-inline void message::set(const detail::field& f, const optional_text& v) {
+OUTBOUND_INLINE_ void message::set(const detail::field& f, const optional_text& v) {
   if (v.present()) set(f, detail::erase_text(v.get()));
 }
 
-inline void message::set(const detail::field& f, const detail::list<text>& v) {
+OUTBOUND_INLINE_ void message::set(const detail::field& f, const detail::list<text>& v) {
   if (v.present()) set(f, v.items());
 }
 
 // Finds attributes or properties again, after a field before them may have gone.
-OUTBOUND_COLD_ inline void message::locate() noexcept {
+OUTBOUND_COLD_ OUTBOUND_INLINE_ void message::locate() noexcept {
   if (open_ == 0) return;
   std::string_view at = detail::find_member(out_.view(), detail::api::attributes.quoted_name());
   if (at.empty()) at = detail::find_member(out_.view(), detail::api::properties.quoted_name());
@@ -3744,7 +3883,7 @@ OUTBOUND_COLD_ inline void message::locate() noexcept {
   close_ = open_ + at.size() - 1;
 }
 
-inline void message::merge(const detail::field& f, text key, const detail::erased& v) {
+OUTBOUND_INLINE_ void message::merge(const detail::field& f, text key, const detail::erased& v) {
   if (open_ != 0 && keys_.complete && detail::fits_in_place(out_, close_, key, v)) {
     const detail::at_place here{out_, f.name()};
     close_ = detail::insert_leaf(out_, open_, close_, key, keys_, v, 0);
@@ -3753,7 +3892,8 @@ inline void message::merge(const detail::field& f, text key, const detail::erase
   merge_made(f, key, v);
 }
 
-OUTBOUND_NOINLINE_ inline void message::merge_made(const detail::field& f, text key, const detail::erased& v) {
+OUTBOUND_NOINLINE_ OUTBOUND_INLINE_ void message::merge_made(const detail::field& f, text key,
+                                                             const detail::erased& v) {
   if (open_ == 0) {
     const detail::single_member m{key, v, keys_};
     keys_.clear();
@@ -3772,7 +3912,7 @@ OUTBOUND_NOINLINE_ inline void message::merge_made(const detail::field& f, text 
 
 // The members of the object that `all` writes become members of the field. What may be refused as a whole, or have
 // blanks around it, is always taken apart.
-inline void message::merge(const detail::field& f, const detail::erased& all) {
+OUTBOUND_INLINE_ void message::merge(const detail::field& f, const detail::erased& all) {
   if (open_ == 0 && !all.as_text && all.levels < detail::max_depth) {
     const std::size_t before = out_.size();
     set(f, all);
@@ -3784,11 +3924,21 @@ inline void message::merge(const detail::field& f, const detail::erased& all) {
   merge_members(f, all);
 }
 
-OUTBOUND_COLD_ inline void message::merge_members(const detail::field& f, const detail::erased& all) {
+OUTBOUND_COLD_ OUTBOUND_INLINE_ void message::merge_members(const detail::field& f, const detail::erased& all) {
   detail::writer part;
   {
     const detail::at_place here{part, f.name()};
     all.write(part, all);
+  }
+  if (open_ != 0 && part.size() > 2 && part.findings.empty() && !all.as_text) {
+    if (!keys_.complete) detail::complete_keys(keys_, {out_.begin + open_, close_ + 1 - open_});
+    if (detail::note_keys(keys_, part.view())) {  // nothing to replace: all members at once
+      const std::string_view members = part.view().substr(1, part.size() - 2);
+      const detail::erased raw = detail::with_range(&detail::write_raw, members.data(), members.size());
+      close_ = detail::insert(out_, open_, close_, {}, raw);
+      return out_.release();
+    }
+    keys_.clear();  // some of those that were noted are not there yet
   }
   message merged = *this;  // all members or none
   merged.keys_.swap(keys_);
@@ -3809,67 +3959,57 @@ OUTBOUND_COLD_ inline void message::merge_members(const detail::field& f, const 
 
 // --- identify
 
-inline identify& identify::first_name(optional_text v) & {
+OUTBOUND_INLINE_ identify& identify::first_name(optional_text v) & {
   set(detail::api::first_name, v);
   return *this;
 }
-inline identify& identify::last_name(optional_text v) & {
+OUTBOUND_INLINE_ identify& identify::last_name(optional_text v) & {
   set(detail::api::last_name, v);
   return *this;
 }
-inline identify& identify::email(optional_text v) & {
+OUTBOUND_INLINE_ identify& identify::email(optional_text v) & {
   set(detail::api::email, v);
   return *this;
 }
-inline identify& identify::phone_number(optional_text v) & {
+OUTBOUND_INLINE_ identify& identify::phone_number(optional_text v) & {
   set(detail::api::phone_number, v);
   return *this;
 }
-inline identify& identify::apns(detail::list<text> tokens) & {
+OUTBOUND_INLINE_ identify& identify::apns(detail::list<text> tokens) & {
   set(detail::api::apns, tokens);
   return *this;
 }
-inline identify& identify::gcm(detail::list<text> tokens) & {
+OUTBOUND_INLINE_ identify& identify::gcm(detail::list<text> tokens) & {
   set(detail::api::gcm, tokens);
   return *this;
 }
-inline identify& identify::attribute(text key, const value& v) & {
+OUTBOUND_INLINE_ identify& identify::attribute(text key, const value& v) & {
   merge(detail::api::attributes, key, v.erased());
   return *this;
 }
-inline identify& identify::attributes(std::initializer_list<member> members) & {
+OUTBOUND_INLINE_ identify& identify::attributes(std::initializer_list<member> members) & {
   merge(detail::api::attributes, detail::erase_members(members));
   return *this;
 }
-template <class T>
-identify& identify::attributes(const T& all) & {
-  merge(detail::api::attributes, detail::erase_object(all));
-  return *this;
-}
-inline identify& identify::timezone(optional_text v) & {
+OUTBOUND_INLINE_ identify& identify::timezone(optional_text v) & {
   set(detail::api::timezone, v);
   return *this;
 }
-inline identify& identify::group(text group_id) & {
+OUTBOUND_INLINE_ identify& identify::group(text group_id) & {
   set(detail::api::group_id, detail::erase_required(group_id));
   return *this;
 }
-inline identify& identify::group(text group_id, std::initializer_list<member> attributes) & {
+OUTBOUND_INLINE_ identify& identify::group(text group_id, std::initializer_list<member> attributes) & {
   set_group(group_id, detail::erase_members(attributes));
   return *this;
 }
-template <class T>
-identify& identify::group(text group_id, const T& attributes) & {
-  set_group(group_id, detail::erase_object(attributes));
-  return *this;
-}
-inline void identify::set_group(text group_id, const detail::erased& attributes) {
+OUTBOUND_INLINE_ void identify::set_group(text group_id, const detail::erased& attributes) {
   identify both = *this;  // both fields or none
   both.set(detail::api::group_id, detail::erase_required(group_id));
   both.set(detail::api::group_attributes, attributes);
   *this = std::move(both);
 }
-inline identify& identify::previous_id(const user& previous) & {
+OUTBOUND_INLINE_ identify& identify::previous_id(const user& previous) & {
   const id v = previous.view();
   set(detail::api::previous_id, detail::with_range(&detail::write_user_id, &v, 1));
   return *this;
@@ -3877,27 +4017,22 @@ inline identify& identify::previous_id(const user& previous) & {
 
 // --- track
 
-inline track& track::property(text key, const value& v) & {
+OUTBOUND_INLINE_ track& track::property(text key, const value& v) & {
   merge(detail::api::properties, key, v.erased());
   return *this;
 }
-inline track& track::properties(std::initializer_list<member> members) & {
+OUTBOUND_INLINE_ track& track::properties(std::initializer_list<member> members) & {
   merge(detail::api::properties, detail::erase_members(members));
   return *this;
 }
-template <class T>
-track& track::properties(const T& all) & {
-  merge(detail::api::properties, detail::erase_object(all));
-  return *this;
-}
-inline track& track::at(std::chrono::system_clock::time_point when) & {
+OUTBOUND_INLINE_ track& track::at(std::chrono::system_clock::time_point when) & {
   set(detail::api::timestamp, detail::erase(when));
   return *this;
 }
 
 // --- user
 
-inline user::user(id v) : number_{v.number_}, kind_{kind::natural} {
+OUTBOUND_INLINE_ user::user(id v) : number_{v.number_}, kind_{kind::natural} {
   if (v.kind_ == id::kind::negative) kind_ = kind::negative;
   if (v.kind_ != id::kind::text) return;
   const std::string_view s = v.text_.view();
@@ -3910,7 +4045,7 @@ inline user::user(id v) : number_{v.number_}, kind_{kind::natural} {
   }
 }
 
-inline id user::view() const noexcept {
+OUTBOUND_INLINE_ id user::view() const noexcept {
   if (kind_ == kind::short_text) return std::string_view{short_text_, size_};
   if (kind_ == kind::long_text) return std::string_view{long_text_};
   if (kind_ == kind::null) return static_cast<const char*>(nullptr);
@@ -3919,34 +4054,36 @@ inline id user::view() const noexcept {
   return v;
 }
 
-inline outbound::identify user::identify() const { return outbound::identify{detail::api::identify_path, *this}; }
+OUTBOUND_INLINE_ outbound::identify user::identify() const {
+  return outbound::identify{detail::api::identify_path, *this};
+}
 
-inline outbound::track user::track(text event) const {
+OUTBOUND_INLINE_ outbound::track user::track(text event) const {
   outbound::track m{detail::api::track_path, *this};
   m.set(detail::api::event, detail::erase_required(event));
   return m;
 }
 
-inline message user::register_token(platform service, text token) const {
+OUTBOUND_INLINE_ message user::register_token(platform service, text token) const {
   message m{detail::api::register_paths[static_cast<std::size_t>(service)], *this};
   m.set(detail::api::token, detail::erase_required(token));
   return m;
 }
 
-inline message user::disable_token(platform service, text token) const {
+OUTBOUND_INLINE_ message user::disable_token(platform service, text token) const {
   message m{detail::api::disable_paths[static_cast<std::size_t>(service)], *this};
   m.set(detail::api::token, detail::erase_required(token));
   return m;
 }
 
-inline message user::disable_tokens(platform service) const {
+OUTBOUND_INLINE_ message user::disable_tokens(platform service) const {
   message m{detail::api::disable_paths[static_cast<std::size_t>(service)], *this};
   const bool all = true;
   m.set(detail::api::all, detail::erase(all));
   return m;
 }
 
-inline message user::subscription(std::string_view path, const detail::list<id>& campaigns) const {
+OUTBOUND_INLINE_ message user::subscription(std::string_view path, const detail::list<id>& campaigns) const {
   message m{path, *this};
   m.set(detail::api::campaign_ids, campaigns.present() ? campaigns.items() : detail::list<id>{{}}.items());
   if (detail::find_member(m.body(), detail::api::campaign_ids.quoted_name()).size() > 2) return m;
@@ -3955,26 +4092,28 @@ inline message user::subscription(std::string_view path, const detail::list<id>&
   return m;
 }
 
-inline message user::subscribe() const { return {detail::api::subscribe_all_path, *this}; }
-inline message user::subscribe(detail::list<id> campaigns) const {
+OUTBOUND_INLINE_ message user::subscribe() const { return {detail::api::subscribe_all_path, *this}; }
+OUTBOUND_INLINE_ message user::subscribe(detail::list<id> campaigns) const {
   return subscription(detail::api::subscribe_campaigns_path, campaigns);
 }
-inline message user::unsubscribe() const { return {detail::api::unsubscribe_all_path, *this}; }
-inline message user::unsubscribe(detail::list<id> campaigns) const {
+OUTBOUND_INLINE_ message user::unsubscribe() const { return {detail::api::unsubscribe_all_path, *this}; }
+OUTBOUND_INLINE_ message user::unsubscribe(detail::list<id> campaigns) const {
   return subscription(detail::api::unsubscribe_campaigns_path, campaigns);
 }
 
 // --- batch
 
-inline batch::batch() : message{{}} {
+OUTBOUND_INLINE_ batch::batch() : message{{}} {
   out_.append("[]");
   out_.report(defect::missing, {"is a batch without a message; it takes 1 to ", detail::digits_of{capacity}});
 }
 
-inline result<void> batch::add(const outbound::identify& m) { return add(m, detail::api::identify_batch_path); }
-inline result<void> batch::add(const outbound::track& m) { return add(m, detail::api::track_batch_path); }
+OUTBOUND_INLINE_ result<void> batch::add(const outbound::identify& m) {
+  return add(m, detail::api::identify_batch_path);
+}
+OUTBOUND_INLINE_ result<void> batch::add(const outbound::track& m) { return add(m, detail::api::track_batch_path); }
 
-inline result<void> batch::add(const message& m, std::string_view batch_path) {
+OUTBOUND_INLINE_ result<void> batch::add(const message& m, std::string_view batch_path) {
   const auto refuse = [](defect what, std::initializer_list<std::string_view> why) {
     return detail::invalid_message({{what, "", detail::join(why)}});
   };
@@ -4123,7 +4262,7 @@ inline errc classify(int status) noexcept {
   return status >= 500 && status < 600 ? errc::unavailable : errc::unexpected_status;
 }
 
-inline outbound::error invalid_message(std::vector<problem> problems) {
+OUTBOUND_INLINE_ outbound::error invalid_message(std::vector<problem> problems) {
   constexpr std::size_t shown = 8;
   std::string text = describe(errc::invalid_message);
   for (std::size_t i = 0; i < problems.size() && i < shown; ++i)
@@ -4143,52 +4282,24 @@ inline std::string shell_word(std::string_view s) {
   return out + '\'';
 }
 
-template <class R, class... Args>
-template <class F, std::enable_if_t<!std::is_same_v<std::decay_t<F>, function<R(Args...)>>, int>>
-function<R(Args...)>::function(F&& f) {
-  if constexpr (std::is_pointer_v<std::remove_reference_t<F>>) {
-    if (f == nullptr) return;
-  }
-  target_ = new std::decay_t<F>(std::forward<F>(f));
-  table_ = table_of<std::decay_t<F>>();
-}
-
-template <class R, class... Args>
-template <class F>
-auto function<R(Args...)>::table_of() noexcept -> const table* {
-  static constexpr table made{
-      [](void* f, Args... args) -> R { return (*static_cast<F*>(f))(std::forward<Args>(args)...); },
-      [](const function& f) -> function {
-        if constexpr (std::is_copy_constructible_v<F>) return static_cast<const F&>(*static_cast<F*>(f.target_));
-        else return {};
-      },
-      [](void* f) noexcept { delete static_cast<F*>(f); }};
-  return &made;
-}
-
 }  // namespace detail
 
-inline const std::error_category& error_category() noexcept {
+OUTBOUND_INLINE_ const std::error_category& error_category() noexcept {
   static const detail::category& only = *new detail::category;  // never destroyed: errors may be compared at exit
   return only;
 }
 
-inline std::error_code make_error_code(errc code) noexcept { return {static_cast<int>(code), error_category()}; }
+OUTBOUND_INLINE_ std::error_code make_error_code(errc code) noexcept {
+  return {static_cast<int>(code), error_category()};
+}
 
-inline const std::string* find_header(const std::vector<header>& headers, text name) noexcept {
+OUTBOUND_INLINE_ const std::string* find_header(const std::vector<header>& headers, text name) noexcept {
   for (const header& h : headers)
     if (detail::same_name(h.name, name.view())) return &h.value;
   return nullptr;
 }
 
-template <class F, std::enable_if_t<!std::is_same_v<std::decay_t<F>, transport>, int>>
-transport::transport(F&& f) : target_{std::forward<F>(f)} {
-  static_assert(std::is_invocable_r_v<result<response>, std::decay_t<F>&, const request&>,
-                "outbound: a transport is called with a const outbound::request& and returns a result<response>, a "
-                "response or an error");
-}
-
-inline result<response> transport::operator()(const request& r) noexcept {
+OUTBOUND_INLINE_ result<response> transport::operator()(const request& r) noexcept {
   const auto call = [this, &r] { return target_ ? target_(r) : no_transport(r); };
   const auto thrown = [](const char* what) -> result<response> {
     return outbound::error{errc::no_response, 0, detail::join({"the transport threw: ", detail::one_line(what)}), {}};
@@ -4196,11 +4307,11 @@ inline result<response> transport::operator()(const request& r) noexcept {
   return detail::guarded([&] { return detail::guarded(call, thrown); }, detail::out_of_memory);
 }
 
-inline result<response> no_transport_t::operator()(const request&) const {
+OUTBOUND_INLINE_ result<response> no_transport_t::operator()(const request&) const {
   return outbound::error{errc::not_sent, 0, "this client has no transport: use prepare and interpret", {}};
 }
 
-inline result<response> interpret(response r) {
+OUTBOUND_INLINE_ result<response> interpret(response r) {
   if (detail::is_success(r.status)) return r;
   const errc code = detail::classify(r.status);
   std::string text = detail::describe(code);
@@ -4209,7 +4320,7 @@ inline result<response> interpret(response r) {
   return outbound::error{code, r.status, std::move(text), {}};
 }
 
-inline std::string curl_command(const request& r) {
+OUTBOUND_INLINE_ std::string curl_command(const request& r) {
   std::string out = detail::join({"curl -X ", detail::shell_word(r.method), " ", detail::shell_word(r.url)});
   for (const header& h : r.headers) {
     bool shown = false;
@@ -4280,18 +4391,28 @@ inline std::string check_base_url(std::string_view url) {
   return {};
 }
 
-// Where the key ends in s if it stands at s[at], as it is or with backslashes before its characters (as in JSON); npos
-// if it does not.
+// Where the key ends in s if it stands at s[at], as it is or as JSON has it, with escapes; npos if it does not.
 inline std::size_t end_of_key(std::string_view s, std::size_t at, std::string_view key) noexcept {
+  if (begins_with(s.substr(at), key)) return at + key.size();
   for (const char c : key) {
-    if (at < s.size() && s[at] != c && s[at] == '\\') ++at;
-    if (at >= s.size() || s[at] != c) return npos;
-    ++at;
+    if (at >= s.size()) return npos;
+    std::size_t size = 1;
+    unsigned found = byte_at(&s[at]);
+    if (found == '\\' && s.size() - at >= 6 && s[at + 1] == 'u') {
+      size = 6;
+      found = read_hex4(&s[at + 2]);
+    } else if (found == '\\' && s.size() - at >= 2) {
+      size = 2;
+      found = byte_at(&s[at + 1]);
+    }
+    if (found != byte_at(&c)) return npos;
+    at += size;
   }
   return at;
 }
 
-// A copy of what a server or a transport said, without the key: they may repeat it.
+// A copy of what a server or a transport said, without the key: they may repeat it. What stands for it is between
+// blanks, which no key has, so that it cannot spell the key anew with what is beside it.
 inline std::string redacted(std::string_view s, std::string_view key) {
   constexpr std::size_t shortest_secret = 4;  // a shorter one is in every other word
   if (key.size() < shortest_secret) return std::string{s};
@@ -4301,7 +4422,7 @@ inline std::string redacted(std::string_view s, std::string_view key) {
     if (end == npos) {
       out += s[at++];
     } else {
-      out += "[key]";
+      out += " [key] ";
       at = end;
     }
   }
@@ -4310,7 +4431,8 @@ inline std::string redacted(std::string_view s, std::string_view key) {
 
 }  // namespace detail
 
-inline client::client(text key, transport how, options o) : transport_{std::move(how)}, options_{std::move(o)} {
+OUTBOUND_INLINE_ client::client(text key, transport how, options o)
+    : transport_{std::move(how)}, options_{std::move(o)} {
   std::string why = detail::check_key(key);
   if (why.empty()) why = detail::check_base_url(options_.base_url);
   if (why.empty() && options_.timeout <= options_.timeout.zero()) why = "the timeout is not positive";
@@ -4322,7 +4444,7 @@ inline client::client(text key, transport how, options o) : transport_{std::move
   url_ = options_.base_url.substr(0, options_.base_url.find_last_not_of('/') + 1);
 }
 
-inline result<request> client::prepare(const message& m) const noexcept {
+OUTBOUND_INLINE_ result<request> client::prepare(const message& m) const noexcept {
   const auto work = [&]() -> result<request> {
     result<void> good = checked(m);
     if (!good) return std::move(good).error();
@@ -4331,7 +4453,7 @@ inline result<request> client::prepare(const message& m) const noexcept {
   return detail::guarded(work, detail::out_of_memory);
 }
 
-inline result<request> client::prepare(const delivery& d) const noexcept {
+OUTBOUND_INLINE_ result<request> client::prepare(const delivery& d) const noexcept {
   const auto work = [&]() -> result<request> {
     if (setup_.code != errc{}) return setup_;
     request r = make_request(d.path, d.body, d.user_key);
@@ -4342,11 +4464,11 @@ inline result<request> client::prepare(const delivery& d) const noexcept {
   return detail::guarded(work, detail::out_of_memory);
 }
 
-inline result<void> client::validate(const message& m) const noexcept {
+OUTBOUND_INLINE_ result<void> client::validate(const message& m) const noexcept {
   return detail::guarded([&] { return checked(m); }, detail::out_of_memory);
 }
 
-inline result<void> client::checked(const message& m) const {
+OUTBOUND_INLINE_ result<void> client::checked(const message& m) const {
   if (setup_.code != errc{}) return setup_;
   if (!m.valid()) return detail::invalid_message(m.problems());
   if (!options_.strict) return {};
@@ -4355,7 +4477,8 @@ inline result<void> client::checked(const message& m) const {
   return detail::invalid_message(std::move(warnings));
 }
 
-inline request client::make_request(std::string_view path, std::string_view body, std::string user_key) const {
+OUTBOUND_INLINE_ request client::make_request(std::string_view path, std::string_view body,
+                                              std::string user_key) const {
   request r;
   r.method = "POST";
   r.url.reserve(url_.size() + path.size());
@@ -4370,7 +4493,7 @@ inline request client::make_request(std::string_view path, std::string_view body
 }
 
 // Calls the transport. What it says may be logged: the key is not in it.
-inline result<response> client::exchange(transport& how, const request& r) const {
+OUTBOUND_INLINE_ result<response> client::exchange(transport& how, const request& r) const {
   result<response> answer = how(r);
   if (answer) {
     if (!detail::is_success(answer->status)) answer->body = detail::redacted(answer->body, key_);  // before it is cut
@@ -4379,10 +4502,11 @@ inline result<response> client::exchange(transport& how, const request& r) const
   outbound::error& e = answer.error();
   if (e.code == errc{}) e.code = errc::no_response;  // a failure without a name may have been processed
   e.message = detail::excerpt(detail::redacted(e.message, key_));
+  for (problem& p : e.problems) p.why = detail::redacted(p.why, key_);
   return answer;
 }
 
-inline result<response> client::send(const message& m) noexcept {
+OUTBOUND_INLINE_ result<response> client::send(const message& m) noexcept {
   const auto work = [&]() -> result<response> {
     const result<request> r = prepare(m);
     if (!r) return r.error();
@@ -4658,19 +4782,19 @@ void make_room_for(std::vector<T>& items, std::size_t n) {
   if (n > items.capacity()) items.reserve(n < 8 ? 16 : n * 2);
 }
 
-inline void ready_heap::make_room(std::size_t n) { make_room_for(items_, n); }
+OUTBOUND_INLINE_ void ready_heap::make_room(std::size_t n) { make_room_for(items_, n); }
 
-inline void ready_heap::put(std::size_t i, queued* q) noexcept {
+OUTBOUND_INLINE_ void ready_heap::put(std::size_t i, queued* q) noexcept {
   items_[i] = q;
   q->place = i;
 }
 
-inline void ready_heap::rise(std::size_t i, queued* q) noexcept {
+OUTBOUND_INLINE_ void ready_heap::rise(std::size_t i, queued* q) noexcept {
   for (; i > 0 && is_sooner(q, items_[(i - 1) / 2]); i = (i - 1) / 2) put(i, items_[(i - 1) / 2]);
   put(i, q);
 }
 
-inline void ready_heap::sink(std::size_t i, queued* q) noexcept {
+OUTBOUND_INLINE_ void ready_heap::sink(std::size_t i, queued* q) noexcept {
   for (std::size_t child = 2 * i + 1; child < items_.size(); child = 2 * i + 1) {
     if (child + 1 < items_.size() && is_sooner(items_[child + 1], items_[child])) ++child;
     if (!is_sooner(items_[child], q)) break;
@@ -4680,12 +4804,12 @@ inline void ready_heap::sink(std::size_t i, queued* q) noexcept {
   put(i, q);
 }
 
-inline void ready_heap::push(queued* q) noexcept {
+OUTBOUND_INLINE_ void ready_heap::push(queued* q) noexcept {
   items_.push_back(q);
   rise(items_.size() - 1, q);
 }
 
-inline void ready_heap::erase(queued* q) noexcept {
+OUTBOUND_INLINE_ void ready_heap::erase(queued* q) noexcept {
   const std::size_t i = q->place;
   queued* const last = items_.back();
   items_.pop_back();
@@ -4694,13 +4818,13 @@ inline void ready_heap::erase(queued* q) noexcept {
   else sink(i, last);
 }
 
-inline line_table::~line_table() {
+OUTBOUND_INLINE_ line_table::~line_table() {
   for (user_line* line : buckets_)
     while (line != nullptr) delete std::exchange(line, line->next);
 }
 
 // The line of that user, a new one perhaps. The seed keeps those who choose ids from choosing the bucket as well.
-inline user_line* line_table::get(std::string_view key, std::uint64_t seed) {
+OUTBOUND_INLINE_ user_line* line_table::get(std::string_view key, std::uint64_t seed) {
   const std::uint32_t h = hash(key, seed);
   if (buckets_.empty() || count_ > buckets_.size()) {
     std::vector<user_line*> smaller(buckets_.empty() ? 64 : buckets_.size() * 2);
@@ -4720,7 +4844,7 @@ inline user_line* line_table::get(std::string_view key, std::uint64_t seed) {
   return bucket;
 }
 
-inline void line_table::erase(user_line* line) noexcept {
+OUTBOUND_INLINE_ void line_table::erase(user_line* line) noexcept {
   user_line** at = &bucket_of(line->hash);
   while (*at != line) at = &(*at)->next;
   *at = line->next;
@@ -4844,7 +4968,7 @@ struct unposted {
 // --- accepting
 
 // What was moved from is no request any more: a ticket is there once.
-inline delivery& delivery::operator=(delivery&& other) noexcept {
+OUTBOUND_INLINE_ delivery& delivery::operator=(delivery&& other) noexcept {
   path = std::move(other.path);
   body = std::move(other.body);
   guid = std::move(other.guid);
@@ -4854,22 +4978,29 @@ inline delivery& delivery::operator=(delivery&& other) noexcept {
   return *this;
 }
 
-inline delivery_queue::delivery_queue(queue_options o) noexcept : options_{std::move(o)} {
+OUTBOUND_INLINE_ delivery_queue::delivery_queue(queue_options o) noexcept : options_{std::move(o)} {
   random_ = detail::mixed(options_.seed.high ^ detail::golden, options_.seed.low ^ detail::silver);
   if (options_.store == nullptr) return;
   result<void> restored = detail::store_call([this] { return restore(); });
   if (restored) return;
+  discard_all();  // all of them or none
   setup_ = std::move(restored).error();
   note(event::kind::store_failed, loss::none, nullptr, setup_);
 }
 
-inline delivery_queue::~delivery_queue() {
+OUTBOUND_INLINE_ delivery_queue::~delivery_queue() { discard_all(); }
+
+// Without a word to anybody: what a store has, it keeps.
+OUTBOUND_INLINE_ void delivery_queue::discard_all() noexcept {
   for (detail::lane& l : lanes_)
     for (detail::queued* q = l.oldest; q != nullptr;) detail::discard(std::exchange(q, q->after), lines_);
+  lanes_.clear();
+  answered_.clear();
+  stats_ = {};
 }
 
 // The first `now` is the beginning of time, which never goes back.
-inline void delivery_queue::observe(instant now) noexcept {
+OUTBOUND_INLINE_ void delivery_queue::observe(instant now) noexcept {
   const std::int64_t t = std::chrono::floor<std::chrono::milliseconds>(now.steady.time_since_epoch()).count();
   if (!started_) origin_ = t;
   started_ = true;
@@ -4877,7 +5008,7 @@ inline void delivery_queue::observe(instant now) noexcept {
   unix_now_ = detail::unix_seconds(now.system.time_since_epoch());
 }
 
-inline result<void> delivery_queue::post(const message& m, instant now) noexcept {
+OUTBOUND_INLINE_ result<void> delivery_queue::post(const message& m, instant now) noexcept {
   observe(now);
   result<void> accepted = detail::guarded([&] { return accept(m); }, detail::out_of_memory);
   forget();
@@ -4885,12 +5016,12 @@ inline result<void> delivery_queue::post(const message& m, instant now) noexcept
   return accepted;
 }
 
-inline result<void> delivery_queue::accept(const message& m) {
+OUTBOUND_INLINE_ result<void> delivery_queue::accept(const message& m) {
   if (setup_.code != errc{}) return setup_;
   if (closed_) return outbound::error{errc::closed, 0, detail::describe(errc::closed), {}};
   if (!m.valid()) return detail::invalid_message(m.problems());
   const std::string_view body = m.body();
-  if (is_full(body.size()) && !can_make_room(body.size())) return full();
+  if (is_full(body.size()) && !can_make_room(body.size())) return full(body.size());
   detail::unposted made{lines_};
   fill(*made.q, m.path(), body, m.user_key());
   made.q->id = next_id_;
@@ -4907,12 +5038,12 @@ inline result<void> delivery_queue::accept(const message& m) {
   return {};
 }
 
-inline bool delivery_queue::is_full(std::size_t body) const noexcept {
+OUTBOUND_INLINE_ bool delivery_queue::is_full(std::size_t body) const noexcept {
   return stats_.queued + stats_.in_flight >= options_.max_messages || stats_.bytes + body > options_.max_bytes;
 }
 
 // Would it fit if what may be dropped were dropped? Looks no further than until it would.
-inline bool delivery_queue::can_make_room(std::size_t body) const noexcept {
+OUTBOUND_INLINE_ bool delivery_queue::can_make_room(std::size_t body) const noexcept {
   if (options_.when_full != overflow::drop_oldest || body > options_.max_bytes) return false;
   std::uint64_t count = stats_.queued + stats_.in_flight;
   std::uint64_t bytes = stats_.bytes;
@@ -4927,19 +5058,19 @@ inline bool delivery_queue::can_make_room(std::size_t body) const noexcept {
   return fits();
 }
 
-inline outbound::error delivery_queue::full() const {
+OUTBOUND_INLINE_ outbound::error delivery_queue::full(std::size_t body) const {
   const auto text = [](std::uint64_t n) { return std::string{detail::digits_of{n}}; };
   return {errc::queue_full,
           0,
           detail::join({detail::describe(errc::queue_full), ": it holds ", text(stats_.queued + stats_.in_flight),
                         " of ", text(options_.max_messages), " messages, with ", text(stats_.bytes), " of ",
-                        text(options_.max_bytes), " bytes"}),
+                        text(options_.max_bytes), " bytes; this one has ", text(body)}),
           {}};
 }
 
 // All that takes memory is done here.
-inline void delivery_queue::fill(detail::queued& q, std::string_view path, std::string_view body,
-                                 std::string_view user_key) {
+OUTBOUND_INLINE_ void delivery_queue::fill(detail::queued& q, std::string_view path, std::string_view body,
+                                           std::string_view user_key) {
   q.body = body;
   q.lane = 0;
   while (q.lane != lanes_.size() && lanes_[q.lane].path != path) ++q.lane;
@@ -4953,6 +5084,8 @@ inline void delivery_queue::fill(detail::queued& q, std::string_view path, std::
   }
   detail::link* at = &q.own;
   detail::each_key(user_key, [&](std::string_view key) {
+    for (const detail::link* l = &q.own; l != nullptr && l->line != nullptr; l = l->more)
+      if (l->line->key == key) return;  // twice, as only a record of somebody else has it
     if (at->line != nullptr) at = at->more = new detail::link{};
     at->message = &q;
     at->line = lines_.get(key, options_.seed.low);
@@ -4960,10 +5093,10 @@ inline void delivery_queue::fill(detail::queued& q, std::string_view path, std::
   detail::lane& l = lanes_[q.lane];
   l.ready.make_room(l.count + 1);
   if (options_.store != nullptr)  // for its id, and that of a batch
-    detail::make_room_for(answered_, answered_.size() + 2 * (stats_.queued + stats_.in_flight + 1));
+    detail::make_room_for(answered_, answered_.size() + 2 * detail::as_size(stats_.queued + stats_.in_flight + 1));
 }
 
-inline void delivery_queue::enqueue(detail::queued* q) noexcept {
+OUTBOUND_INLINE_ void delivery_queue::enqueue(detail::queued* q) noexcept {
   detail::lane& l = lanes_[q->lane];
   q->accepted = l.clock(now_);
   q->before = l.newest;
@@ -4983,7 +5116,7 @@ inline void delivery_queue::enqueue(detail::queued* q) noexcept {
   stats_.bytes += q->body.size();
 }
 
-inline void delivery_queue::make_ready(detail::queued* q, std::int64_t due) noexcept {
+OUTBOUND_INLINE_ void delivery_queue::make_ready(detail::queued* q, std::int64_t due) noexcept {
   if (q->waits_for != 0) {
     q->where = detail::queued::state::waiting;
     return;
@@ -4994,7 +5127,7 @@ inline void delivery_queue::make_ready(detail::queued* q, std::int64_t due) noex
 }
 
 // Takes a message out of the queue; those who waited for it only are ready.
-inline void delivery_queue::unlink(detail::queued* q) noexcept {
+OUTBOUND_INLINE_ void delivery_queue::unlink(detail::queued* q) noexcept {
   detail::lane& l = lanes_[q->lane];
   if (q->where == detail::queued::state::ready) l.ready.erase(q);
   (q->before != nullptr ? q->before->after : l.oldest) = q->after;
@@ -5012,19 +5145,20 @@ inline void delivery_queue::unlink(detail::queued* q) noexcept {
   }
 }
 
-inline record delivery_queue::record_of(const detail::queued& q) const {
+OUTBOUND_INLINE_ record delivery_queue::record_of(const detail::queued& q) const {
   record r{q.id, lanes_[q.lane].path, q.body, detail::guid_text(q.guid), q.own.line->key};
   for (const detail::link* at = q.own.more; at != nullptr; at = at->more)
     r.user_key.append(1, detail::user_key_separator).append(at->line->key);
   return r;
 }
 
-inline result<void> delivery_queue::restore() {
+OUTBOUND_INLINE_ result<void> delivery_queue::restore() {
   result<std::vector<record>> all = options_.store->load();
   if (!all) return std::move(all).error();
   std::vector<detail::queued*> by_id;
   for (const record& r : *all) {
-    if (r.id < next_id_) return outbound::error{errc::store_failed, 0, "its records do not come by rising id", {}};
+    if (r.id < next_id_ || r.id == UINT64_MAX)
+      return outbound::error{errc::store_failed, 0, "its records do not come by rising id", {}};
     next_id_ = r.id + 1;
     if (detail::is_batch_record(r)) continue;
     detail::unposted made{lines_};
@@ -5044,7 +5178,7 @@ inline result<void> delivery_queue::restore() {
 }
 
 // Puts the members of a batch together again. If one is gone, the batch was answered: the others go by themselves.
-inline void delivery_queue::restore_batch(const record& r, const std::vector<detail::queued*>& by_id) {
+OUTBOUND_INLINE_ void delivery_queue::restore_batch(const record& r, const std::vector<detail::queued*>& by_id) {
   detail::queued* first = nullptr;
   detail::queued* last = nullptr;
   bool whole = true;
@@ -5070,7 +5204,7 @@ inline void delivery_queue::restore_batch(const record& r, const std::vector<det
 
 // --- taking what is due
 
-inline delivery delivery_queue::next(instant now) noexcept {
+OUTBOUND_INLINE_ delivery delivery_queue::next(instant now) noexcept {
   observe(now);
   expire();
   delivery d = detail::guarded([this] { return take(); }, [](const char*) { return delivery{}; });
@@ -5079,7 +5213,7 @@ inline delivery delivery_queue::next(instant now) noexcept {
   return d;
 }
 
-inline delivery delivery_queue::take() {
+OUTBOUND_INLINE_ delivery delivery_queue::take() {
   detail::lane* const from = choose();
   if (from == nullptr) return {};
   detail::queued* const first = from->ready.top();
@@ -5104,7 +5238,7 @@ inline delivery delivery_queue::take() {
 }
 
 // The path whose first message is due first, if anything may leave now.
-inline detail::lane* delivery_queue::choose() noexcept {
+OUTBOUND_INLINE_ detail::lane* delivery_queue::choose() noexcept {
   if (now_ < not_before_ || calls_ >= window_ || (hold_.held && now_ < hold_.probe_at)) return nullptr;
   detail::lane* best = nullptr;
   for (detail::lane& l : lanes_) {
@@ -5116,7 +5250,7 @@ inline detail::lane* delivery_queue::choose() noexcept {
 }
 
 // Chains messages to `first` that are due as well: the next ones of the same user, then those of others.
-inline void delivery_queue::gather(detail::lane& from, detail::queued* first) noexcept {
+OUTBOUND_INLINE_ void delivery_queue::gather(detail::lane& from, detail::queued* first) noexcept {
   const std::size_t most = options_.batch_size < batch::capacity ? options_.batch_size : batch::capacity;
   std::size_t bytes = first->body.size() + 2;
   from.ready.erase(first);
@@ -5135,21 +5269,21 @@ inline void delivery_queue::gather(detail::lane& from, detail::queued* first) no
 }
 
 // May q be the next member, behind `last`? Not what was tried before: its GUID has other bytes.
-inline bool delivery_queue::may_join(const detail::queued& first, const detail::queued& last,
-                                     const detail::queued& q) noexcept {
+OUTBOUND_INLINE_ bool delivery_queue::may_join(const detail::queued& first, const detail::queued& last,
+                                               const detail::queued& q) noexcept {
   const bool next_of_user = q.own.before != nullptr && q.own.before->message == &last;
   return q.lane == first.lane && !first.alone && !q.alone && first.attempts == 0 && q.attempts == 0 &&
          first.own.more == nullptr && q.own.more == nullptr && !q.is_fixed() &&
          (q.where == detail::queued::state::ready || next_of_user);
 }
 
-inline void delivery_queue::join_batch(detail::queued& last, detail::queued& q) noexcept {
+OUTBOUND_INLINE_ void delivery_queue::join_batch(detail::queued& last, detail::queued& q) noexcept {
   if (q.where == detail::queued::state::ready) lanes_[q.lane].ready.erase(&q);
   q.where = detail::queued::state::taken;
   last.batch = &q;
 }
 
-inline delivery delivery_queue::describe(const detail::lane& from, const detail::queued& first) const {
+OUTBOUND_INLINE_ delivery delivery_queue::describe(const detail::lane& from, const detail::queued& first) const {
   record r = record_of(first);
   delivery d;
   d.path = std::move(r.path);
@@ -5165,7 +5299,7 @@ inline delivery delivery_queue::describe(const detail::lane& from, const detail:
 }
 
 // Makes the batch outlive the process before it is sent the first time.
-inline bool delivery_queue::fix_batch(const delivery& d, detail::queued* first) {
+OUTBOUND_INLINE_ bool delivery_queue::fix_batch(const delivery& d, detail::queued* first) {
   const record r{next_id_, d.path, detail::batch_record_body(first), d.guid, d.user_key};
   const result<void> kept = detail::store_call([&] { return options_.store->append(r); });
   if (kept) first->batch_record = next_id_++;
@@ -5174,7 +5308,7 @@ inline bool delivery_queue::fix_batch(const delivery& d, detail::queued* first) 
 }
 
 // The members go by themselves from now on.
-inline void delivery_queue::dissolve(detail::queued* first) noexcept {
+OUTBOUND_INLINE_ void delivery_queue::dissolve(detail::queued* first) noexcept {
   first->alone = true;
   for (detail::queued* q = std::exchange(first->batch, nullptr); q != nullptr;) {
     detail::queued* const next = std::exchange(q->batch, nullptr);
@@ -5187,7 +5321,7 @@ inline void delivery_queue::dissolve(detail::queued* first) noexcept {
 
 // --- judging what came back
 
-inline void delivery_queue::report(delivery&& d, const result<response>& answer, instant now) noexcept {
+OUTBOUND_INLINE_ void delivery_queue::report(delivery&& d, const result<response>& answer, instant now) noexcept {
   detail::queued* const first = std::exchange(d.ticket_, nullptr);
   if (first == nullptr) return;
   observe(now);
@@ -5210,7 +5344,7 @@ inline void delivery_queue::report(delivery&& d, const result<response>& answer,
   tell();
 }
 
-inline void delivery_queue::obey_retry_after(const response& r) noexcept {
+OUTBOUND_INLINE_ void delivery_queue::obey_retry_after(const response& r) noexcept {
   const std::string* const value = find_header(r.headers, "Retry-After");
   const std::int64_t seconds = value != nullptr ? detail::retry_after_seconds(*value, unix_now_) : 0;
   const std::int64_t most = detail::longest_retry_after;
@@ -5218,7 +5352,7 @@ inline void delivery_queue::obey_retry_after(const response& r) noexcept {
   if (until > not_before_) not_before_ = until;
 }
 
-inline void delivery_queue::judge(detail::queued* first, const outbound::error& cause) noexcept {
+OUTBOUND_INLINE_ void delivery_queue::judge(detail::queued* first, const outbound::error& cause) noexcept {
   detail::lane& l = lanes_[first->lane];
   const bool is_batch = first->batch != nullptr;
   if (detail::is_transient(cause.code)) return judge_transient(first, cause);
@@ -5239,7 +5373,7 @@ inline void delivery_queue::judge(detail::queued* first, const outbound::error& 
 }
 
 // The answers that end only with the message's age. After some in a row the whole queue waits, and one message probes.
-inline void delivery_queue::judge_transient(detail::queued* first, const outbound::error& cause) noexcept {
+OUTBOUND_INLINE_ void delivery_queue::judge_transient(detail::queued* first, const outbound::error& cause) noexcept {
   if (++failures_in_a_row_ >= detail::outage || hold_.held) hold(hold_, first, cause);
   if (lanes_[first->lane].hold.held) hold(lanes_[first->lane].hold, first, cause);
   const bool is_track = detail::begins_with(lanes_[first->lane].path, detail::api::track_path);
@@ -5249,7 +5383,7 @@ inline void delivery_queue::judge_transient(detail::queued* first, const outboun
 }
 
 // The set-up is wrong, not the message: it waits, with all others or with those of its path, and does not age.
-inline void delivery_queue::judge_setup(detail::queued* first, const outbound::error& cause) noexcept {
+OUTBOUND_INLINE_ void delivery_queue::judge_setup(detail::queued* first, const outbound::error& cause) noexcept {
   detail::lane& l = lanes_[first->lane];
   if (!detail::is_about_path(cause)) {
     hold_.held = hold_.held && setup_is_wrong_;  // that is news after an outage
@@ -5267,7 +5401,8 @@ inline void delivery_queue::judge_setup(detail::queued* first, const outbound::e
   make_ready(first, now_);
 }
 
-inline void delivery_queue::hold(detail::gate& g, detail::queued* first, const outbound::error& cause) noexcept {
+OUTBOUND_INLINE_ void delivery_queue::hold(detail::gate& g, detail::queued* first,
+                                           const outbound::error& cause) noexcept {
   const bool is_probe = (&g == &hold_ ? calls_ : lanes_[first->lane].calls) == 0;
   if (g.held && !is_probe) return;  // it was on its way already
   g.probe_at = now_ + jitter(g.failures++);
@@ -5278,7 +5413,7 @@ inline void delivery_queue::hold(detail::gate& g, detail::queued* first, const o
 
 // The API is there. After a hold the queue opens by one call more for each good answer, so that a backlog does not run
 // down who has just got up.
-inline void delivery_queue::welcome() noexcept {
+OUTBOUND_INLINE_ void delivery_queue::welcome() noexcept {
   failures_in_a_row_ = 0;
   budget_at_ -= detail::budget_interval;
   if (window_ != detail::unlimited) ++window_;
@@ -5286,14 +5421,14 @@ inline void delivery_queue::welcome() noexcept {
   reopen(hold_);
 }
 
-inline void delivery_queue::reopen(detail::gate& g) noexcept {
+OUTBOUND_INLINE_ void delivery_queue::reopen(detail::gate& g) noexcept {
   if (!g.held) return;
   g = {};
   run_clocks();
   note(event::kind::resumed, loss::none, nullptr, {});
 }
 
-inline void delivery_queue::run_clocks() noexcept {
+OUTBOUND_INLINE_ void delivery_queue::run_clocks() noexcept {
   for (detail::lane& l : lanes_) {
     l.aged = l.clock(now_);
     l.since = now_;
@@ -5301,7 +5436,7 @@ inline void delivery_queue::run_clocks() noexcept {
   }
 }
 
-inline std::int64_t delivery_queue::jitter(unsigned failures) noexcept {
+OUTBOUND_INLINE_ std::int64_t delivery_queue::jitter(unsigned failures) noexcept {
   random_ += detail::golden;  // SplitMix64: Steele, Lea, Flood (2014)
   std::uint64_t x = random_;
   x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9;
@@ -5311,9 +5446,9 @@ inline std::int64_t delivery_queue::jitter(unsigned failures) noexcept {
 }
 
 // Tries it again after its backoff, and not before the budget of all retries allows one more.
-inline void delivery_queue::retry(detail::queued* first, const outbound::error& cause) noexcept {
+OUTBOUND_INLINE_ void delivery_queue::retry(detail::queued* first, const outbound::error& cause) noexcept {
   const detail::queued* youngest = first;
-  for (const detail::queued* q = first; q != nullptr; q = q->batch)
+  for (const detail::queued* q = first->batch; q != nullptr; q = q->batch)
     if (q->id > youngest->id) youngest = q;
   if (age(*youngest) >= detail::clamped(options_.retry.max_age))
     return settle_all(first, event::kind::failed, loss::expired, cause);
@@ -5326,11 +5461,11 @@ inline void delivery_queue::retry(detail::queued* first, const outbound::error& 
 
 // --- what leaves the queue
 
-inline std::int64_t delivery_queue::age(const detail::queued& q) const noexcept {
+OUTBOUND_INLINE_ std::int64_t delivery_queue::age(const detail::queued& q) const noexcept {
   return lanes_[q.lane].clock(now_) - q.accepted;
 }
 
-inline void delivery_queue::expire() noexcept {
+OUTBOUND_INLINE_ void delivery_queue::expire() noexcept {
   const std::int64_t most = detail::clamped(options_.retry.max_age);
   for (detail::lane& l : lanes_) {
     for (detail::queued* q = l.oldest; q != nullptr && age(*q) >= most;) {
@@ -5341,7 +5476,7 @@ inline void delivery_queue::expire() noexcept {
   }
 }
 
-inline bool delivery_queue::drop_oldest(loss why) noexcept {
+OUTBOUND_INLINE_ bool delivery_queue::drop_oldest(loss why) noexcept {
   detail::queued* oldest = nullptr;
   for (const detail::lane& l : lanes_) {
     detail::queued* q = l.oldest;
@@ -5352,8 +5487,11 @@ inline bool delivery_queue::drop_oldest(loss why) noexcept {
   return oldest != nullptr;
 }
 
-inline void delivery_queue::abandon() noexcept {
-  if (options_.store != nullptr) return;
+OUTBOUND_INLINE_ void delivery_queue::abandon() noexcept {
+  if (options_.store != nullptr) {
+    forget_at_ = 0;  // there is no later
+    return forget();
+  }
   for (detail::lane& l : lanes_)
     for (detail::queued* q = l.oldest; q != nullptr; q = q->after)
       if (q->where == detail::queued::state::ready && q->batch != nullptr) dissolve(q);
@@ -5362,8 +5500,8 @@ inline void delivery_queue::abandon() noexcept {
   tell();
 }
 
-inline void delivery_queue::settle(detail::queued* q, event::kind what, loss why,
-                                   const outbound::error& cause) noexcept {
+OUTBOUND_INLINE_ void delivery_queue::settle(detail::queued* q, event::kind what, loss why,
+                                             const outbound::error& cause) noexcept {
   unlink(q);
   if (what == event::kind::delivered) ++stats_.delivered;
   else if (what == event::kind::dropped) ++stats_.dropped;
@@ -5374,22 +5512,23 @@ inline void delivery_queue::settle(detail::queued* q, event::kind what, loss why
   detail::discard(q, lines_);
 }
 
-inline void delivery_queue::settle_all(detail::queued* first, event::kind what, loss why,
-                                       const outbound::error& cause) noexcept {
+OUTBOUND_INLINE_ void delivery_queue::settle_all(detail::queued* first, event::kind what, loss why,
+                                                 const outbound::error& cause) noexcept {
   if (first->batch_record != 0) answered_.push_back(first->batch_record);
   while (first != nullptr) settle(std::exchange(first, first->batch), what, why, cause);
 }
 
-// Tells the store what is done with. What it cannot remove now, it is asked to remove next time.
-inline void delivery_queue::forget() noexcept {
-  if (answered_.empty()) return;
+// Tells the store what is done with. What it cannot remove now, it is asked to remove a second later.
+OUTBOUND_INLINE_ void delivery_queue::forget() noexcept {
+  if (answered_.empty() || now_ < forget_at_) return;
   const result<void> removed = detail::store_call([this] { return options_.store->remove(answered_); });
-  if (removed) answered_.clear();
-  else note(event::kind::store_failed, loss::none, nullptr, removed.error());
+  if (removed) return answered_.clear();
+  forget_at_ = now_ + detail::one_second;
+  note(event::kind::store_failed, loss::none, nullptr, removed.error());
 }
 
-inline void delivery_queue::note(event::kind what, loss why, const detail::queued* q,
-                                 const outbound::error& cause) noexcept {
+OUTBOUND_INLINE_ void delivery_queue::note(event::kind what, loss why, const detail::queued* q,
+                                           const outbound::error& cause) noexcept {
   if (!options_.on_event) return;
   const auto add = [&] {
     event e;
@@ -5407,7 +5546,7 @@ inline void delivery_queue::note(event::kind what, loss why, const detail::queue
 }
 
 // Calls the hook when everything else is done: it may call the queue.
-inline void delivery_queue::tell() noexcept {
+OUTBOUND_INLINE_ void delivery_queue::tell() noexcept {
   while (!events_.empty()) {
     std::vector<event> told;
     told.swap(events_);
@@ -5416,7 +5555,7 @@ inline void delivery_queue::tell() noexcept {
 }
 
 // When a request may leave; no_time: not before the next post or report.
-inline std::int64_t delivery_queue::next_call() const noexcept {
+OUTBOUND_INLINE_ std::int64_t delivery_queue::next_call() const noexcept {
   const auto later = [](std::int64_t a, std::int64_t b) { return a > b ? a : b; };
   const std::int64_t gate = later(not_before_, hold_.held ? hold_.probe_at : 0);
   std::int64_t first = detail::no_time;
@@ -5429,9 +5568,10 @@ inline std::int64_t delivery_queue::next_call() const noexcept {
   return first;
 }
 
-inline std::chrono::steady_clock::time_point delivery_queue::due() const noexcept {
+OUTBOUND_INLINE_ std::chrono::steady_clock::time_point delivery_queue::due() const noexcept {
   const std::int64_t most = detail::clamped(options_.retry.max_age);
   std::int64_t first = next_call();
+  if (!answered_.empty() && forget_at_ < first) first = forget_at_;
   for (const detail::lane& l : lanes_) {
     const detail::queued* q = l.running ? l.oldest : nullptr;
     while (q != nullptr && q->is_fixed()) q = q->after;
@@ -5744,17 +5884,18 @@ inline remaining core::finish(std::unique_lock<std::mutex>& lock, std::chrono::m
 
 }  // namespace detail
 
-inline outbox::outbox(client c, outbox_options o) noexcept {
+OUTBOUND_INLINE_ outbox::outbox(client c, outbox_options o) noexcept {
   core_ = detail::guarded([&] { return new detail::core(std::move(c), std::move(o)); },
                           [](const char*) -> detail::core* { return nullptr; });
   if (core_ != nullptr) core_->start();
 }
 
-inline outbox::~outbox() {
+OUTBOUND_INLINE_ outbox::~outbox() {
   if (core_ == nullptr || core_->forked()) return;  // after a fork there is no thread, and perhaps a locked lock
   detail::core& c = *core_;
   std::unique_lock<std::mutex> lock{c.guard};
   c.finish(lock, detail::saturated(c.options.close_timeout));
+  c.mark(&detail::core::outside::closing, true);  // for good: a callback that closes does not wait for this one
   c.queue.abandon();
   c.tell(lock, false);
   c.orphaned = true;
@@ -5769,7 +5910,7 @@ inline outbox::~outbox() {
   c.leave(lock);
 }
 
-inline result<void> outbox::post(const message& m) noexcept {
+OUTBOUND_INLINE_ result<void> outbox::post(const message& m) noexcept {
   if (core_ == nullptr) return detail::out_of_memory(nullptr);
   detail::core& c = *core_;
   const auto work = [&]() -> result<void> {
@@ -5786,31 +5927,33 @@ inline result<void> outbox::post(const message& m) noexcept {
   return detail::guarded(work, detail::out_of_memory);
 }
 
-inline remaining outbox::flush_for(std::chrono::milliseconds timeout) noexcept {
+OUTBOUND_INLINE_ remaining outbox::flush_for(std::chrono::milliseconds timeout) noexcept {
   if (core_ == nullptr || core_->forked()) return {};
   detail::core::visit here{*core_};
   here.owner.drain(here.lock, timeout);
   return here.owner.left();
 }
 
-inline remaining outbox::close_for(std::chrono::milliseconds timeout) noexcept {
+OUTBOUND_INLINE_ remaining outbox::close_for(std::chrono::milliseconds timeout) noexcept {
   if (core_ == nullptr || core_->forked()) return {};
   detail::core::visit here{*core_};
   return here.owner.finish(here.lock, timeout);
 }
 
-inline delivery_stats outbox::stats() const noexcept {
+OUTBOUND_INLINE_ delivery_stats outbox::stats() const noexcept {
   if (core_ == nullptr || core_->forked()) return {};
   const std::lock_guard<std::mutex> lock{core_->guard};
   return core_->queue.stats();
 }
 
-inline std::size_t outbox::workers() const noexcept {
+OUTBOUND_INLINE_ std::size_t outbox::workers() const noexcept {
   if (core_ == nullptr || core_->forked()) return 0;
   const std::lock_guard<std::mutex> lock{core_->guard};
   return core_->threads.size();
 }
 #endif  // OUTBOUND_NO_THREADS
+
+#endif  // not OUTBOUND_SEPARATE, or OUTBOUND_IMPLEMENTATION
 
 }  // namespace v1_0_0
 }  // namespace outbound
@@ -5819,6 +5962,7 @@ inline std::size_t outbox::workers() const noexcept {
 
 #undef OUTBOUND_LIFETIMEBOUND_
 #undef OUTBOUND_COLD_
+#undef OUTBOUND_INLINE_
 #undef OUTBOUND_NOINLINE_
 
 #endif  // OUTBOUND_HPP

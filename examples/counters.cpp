@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <string>
 
 namespace {
 
@@ -32,11 +33,33 @@ class counter {
   std::atomic<std::uint64_t> values_[n]{};
 };
 
-constexpr const char* error_types[] = {"",          "refused", "unexpected", "ambiguous",
-                                       "exhausted", "expired", "overflow",   "closed"};
-constexpr std::size_t losses = static_cast<std::size_t>(outbound::loss::closed) + 1;
-static_assert(sizeof error_types / sizeof error_types[0] == losses, "a name for each loss");
-constexpr std::size_t codes = static_cast<std::size_t>(outbound::errc::out_of_memory) + 1;
+// The values of error.type, by the number of the enumerator; empty: nothing went wrong.
+constexpr const char* loss_names[] = {"",          "refused", "unexpected", "ambiguous",
+                                      "exhausted", "expired", "overflow",   "closed"};
+constexpr const char* code_names[] = {"",
+                                      "invalid_message",
+                                      "invalid_options",
+                                      "not_sent",
+                                      "no_response",
+                                      "malformed_json",
+                                      "invalid_field",
+                                      "unauthorized",
+                                      "misdirected",
+                                      "throttled",
+                                      "unavailable",
+                                      "unexpected_status",
+                                      "queue_full",
+                                      "closed",
+                                      "store_failed",
+                                      "out_of_memory"};
+constexpr std::size_t losses = sizeof loss_names / sizeof loss_names[0];
+constexpr std::size_t codes = sizeof code_names / sizeof code_names[0];
+static_assert(losses == static_cast<std::size_t>(outbound::loss::closed) + 1, "a name for each loss");
+static_assert(codes == static_cast<std::size_t>(outbound::errc::out_of_memory) + 1, "a name for each code");
+
+std::string labelled(const char* name, const char* error_type) {
+  return *error_type == '\0' ? name : std::string{name} + "{error_type=\"" + error_type + "\"}";
+}
 
 struct metrics {
   counter<outbound::loss, losses> sent{};
@@ -59,16 +82,16 @@ struct metrics {
   }
 
   /// In the text format of Prometheus, which OpenTelemetry's collectors read.
-  void print(const outbound::delivery_stats& now) const {
-    const auto number = [](std::uint64_t n) { return static_cast<unsigned long long>(n); };
+  std::string text(const outbound::delivery_stats& now) const {
+    std::string out;
+    const auto add = [&out](const std::string& name, auto n) { out += name + ' ' + std::to_string(n) + '\n'; };
     for (std::size_t i = 0; i < losses; ++i)
-      std::printf("messaging_client_sent_messages_total{error_type=\"%s\"} %llu\n", error_types[i],
-                  number(sent[static_cast<outbound::loss>(i)]));
-    std::uint64_t all = 0;
-    for (std::size_t i = 0; i < codes; ++i) all += retries[static_cast<outbound::errc>(i)];
-    std::printf("outbound_client_retries_total %llu\n", number(all));
-    std::printf("outbound_client_held %lld\n", static_cast<long long>(held.load(std::memory_order_relaxed)));
-    std::printf("outbound_client_queue_messages %llu\n", number(now.queued + now.in_flight));
+      add(labelled("messaging_client_sent_messages_total", loss_names[i]), sent[static_cast<outbound::loss>(i)]);
+    for (std::size_t i = 1; i < codes; ++i)  // nothing is tried again for no reason
+      add(labelled("outbound_client_retries_total", code_names[i]), retries[static_cast<outbound::errc>(i)]);
+    add("outbound_client_held", held.load(std::memory_order_relaxed));
+    add("outbound_client_queue_messages", now.queued + now.in_flight);
+    return out;
   }
 };
 
@@ -92,10 +115,17 @@ int main() {
   for (int n = 0; n < 10; ++n) check(static_cast<bool>(outbox.post(outbound::user{n}.identify())), "post");
   check(static_cast<bool>(outbox.close(std::chrono::seconds{20})), "all is answered");  // and all is counted
 
-  counts.print(outbox.stats());
+  const std::string text = '\n' + counts.text(outbox.stats());
+  std::printf("%s", text.c_str() + 1);
   check(counts.sent[outbound::loss::none] == 9, "nine were delivered");
   check(counts.sent[outbound::loss::refused] == 1, "one was refused");
   check(counts.retries[outbound::errc::unavailable] == 1, "one was tried again");
+  for (const char* line :
+       {"messaging_client_sent_messages_total 9", "messaging_client_sent_messages_total{error_type=\"refused\"} 1",
+        "outbound_client_retries_total{error_type=\"unavailable\"} 1",
+        "outbound_client_retries_total{error_type=\"throttled\"} 0", "outbound_client_held 0",
+        "outbound_client_queue_messages 0"})
+    check(text.find('\n' + std::string{line} + '\n') != text.npos, line);
   check(counts.held == 0, "and nothing is held now");
   check(outbox.stats().delivered == counts.sent[outbound::loss::none], "the counters agree with `stats`");
   return failures == 0 ? 0 : 1;

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <string>
 #include <system_error>
+#include <utility>
 
 namespace {
 
@@ -16,10 +17,21 @@ int tell_outbound(outbound::client& client, const outbound::message& what, std::
   return sent ? sent->status : sent.error().status;
 }
 
-/// The same as an exception, for those who throw.
+/// The same as an exception, for those who throw. Its message is the error's, which has the sentence of the code
+/// already; std::system_error would add that once more.
+class send_failure : public std::system_error {
+ public:
+  explicit send_failure(outbound::error why) : std::system_error{why.code}, why_{std::move(why)} {}
+  const char* what() const noexcept override { return why_.message.c_str(); }
+  const outbound::error& why() const noexcept { return why_; }
+
+ private:
+  outbound::error why_;
+};
+
 outbound::response send_or_throw(outbound::client& client, const outbound::message& what) {
   auto sent = client.send(what);
-  if (!sent) throw std::system_error{sent.error().code, sent.error().message};
+  if (!sent) throw send_failure{sent.error()};
   return *std::move(sent);
 }
 
@@ -58,8 +70,11 @@ int main() {
   try {
     send_or_throw(client, signup);
     check(false, "it throws");
-  } catch (const std::system_error& e) {
+  } catch (const send_failure& e) {  // or std::system_error, where you catch all of these
     check(e.code() == outbound::errc::invalid_field, "the exception has the code");
+    check(e.why().status == 400, "and all else of the error");
+    check(e.what() == std::string{"the server refused the message: a field is missing or invalid (HTTP 400)"},
+          "and says it once");
     std::printf("%s\n", e.what());
   }
 

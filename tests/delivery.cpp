@@ -1,6 +1,7 @@
 // The delivery engine: what leaves when, what becomes of it, and that nothing is lost on the way.
 #include "outbound.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <climits>
 #include <cmath>
@@ -687,6 +688,17 @@ TEST_CASE("a wrong set-up holds the whole queue, counts towards no limit, and lo
   }
 }
 
+TEST_CASE("a transport that says misdirected, without a status, means the path") {
+  rig r;
+  r.post(user{"a"}.track("1"));
+  r.post(user{"b"}.identify());
+  r.answer(r.take(), failure(errc::misdirected));
+  CHECK(r.take().path == "/v2/identify");  // the other path is not held
+  r.post(user{"c"}.identify());
+  r.answer(r.take(), 302);
+  CHECK_FALSE(r.next());  // by a redirection it is
+}
+
 TEST_CASE("a wrong path holds its messages only") {
   for (const int s : path_errors) {
     CAPTURE(s);
@@ -802,7 +814,10 @@ TEST_CASE("F51: the bounds by count and by bytes, at the limit and beside it", "
     CHECK(static_cast<bool>(r.try_post(m)) == (limit >= 3 * size));
     CHECK(r.queue.stats().bytes == (limit >= 3 * size ? 3 : 2) * size);
     CHECK(r.try_post(m).error().code == errc::queue_full);
-    CHECK(r.try_post(m).error().message.find(std::to_string(limit)) != std::string::npos);
+    const std::string size_now = std::to_string(r.queue.stats().bytes);
+    CHECK(r.try_post(m).error().message == "the queue is full: it holds " + std::string(limit >= 3 * size ? "3" : "2") +
+                                               " of 100000 messages, with " + size_now + " of " +
+                                               std::to_string(limit) + " bytes; this one has " + std::to_string(size));
   }
 }
 
@@ -906,6 +921,72 @@ TEST_CASE("F51: 1e5 events behind a blocked transport stay within the bound", "[
 }
 
 // --- order
+
+TEST_CASE("what is due first leaves first, whatever was dropped in between") {
+  constexpr int n = 200;
+  queue_options o;
+  o.retry.first_delay = 0ms;  // due again at the moment of the answer
+  o.retry.budget = UINT_MAX;
+  o.max_messages = n;
+  o.when_full = outbound::overflow::drop_oldest;
+  rig r{o};
+  std::vector<delivery> calls;
+  for (int i = 0; i < n; ++i) r.post(user{i}.track("e"));
+  for (int i = 0; i < n; ++i) {
+    calls.push_back(r.next());
+    REQUIRE(calls.back().user_key == std::to_string(i));  // all are due: as they were posted
+  }
+  std::vector<int> waiting;  // the first is due first
+  for (int i = 0; i < n; ++i) {
+    waiting.push_back(i * 77 % n);
+    r.now += 1ms;
+    r.answer(std::move(calls[static_cast<std::size_t>(waiting.back())]), 500);
+  }
+  for (int posted = n; !waiting.empty();) {
+    for (int i = 0; i < 3 && !waiting.empty(); ++i) {
+      delivery d = r.next();
+      REQUIRE(d.user_key == std::to_string(waiting.front()));
+      waiting.erase(waiting.begin());
+      r.answer(std::move(d), 200);
+    }
+    r.now += 1ms;
+    while (posted < 2 * n && r.queue.stats().queued < n) {
+      r.post(user{posted}.track("e"));
+      waiting.push_back(posted++);
+    }
+    for (int i = 0; i < 3 && posted < 2 * n; ++i) {
+      const auto oldest = std::min_element(waiting.begin(), waiting.end());
+      const std::string dropped = std::to_string(*oldest);
+      waiting.erase(oldest);
+      r.post(user{posted}.track("e"));
+      waiting.push_back(posted++);
+      REQUIRE(r.events.back().message.user_key == dropped);
+    }
+  }
+  CHECK(r.queue.stats().queued == 0);
+}
+
+TEST_CASE("no message leaves later than it is due, whatever was dropped in between") {
+  constexpr int n = 200;
+  queue_options o;
+  o.retry.first_delay = o.retry.max_delay = milliseconds{1'000'000'000};  // so no two are due at the same moment
+  o.retry.max_age = std::chrono::hours{24 * 365};
+  o.retry.max_attempts = UINT_MAX;
+  o.retry.budget = UINT_MAX;
+  o.max_messages = n;
+  o.when_full = outbound::overflow::drop_oldest;
+  rig r{o};
+  for (int i = 0; i < 10 * n; ++i) {
+    r.post(user{i}.track("e"));  // drops the oldest, wherever that is
+    delivery d = r.next();
+    REQUIRE(d.user_key == std::to_string(i));
+    r.answer(std::move(d), 500);
+    REQUIRE(r.queue.due() > at(r.now).steady);
+    if (i < n) continue;
+    r.answer(r.take(), 500);
+    REQUIRE(r.queue.due() > at(r.now).steady);  // nobody was due before
+  }
+}
 
 TEST_CASE("F58: a user's messages leave in their order, whatever fails", "[F58]") {
   rig r;
@@ -1390,6 +1471,35 @@ TEST_CASE("a record of a batch that makes no sense does no harm") {
   }
 }
 
+TEST_CASE("a record of a batch that leaves out one of a user's messages does not bring it out of order") {
+  memory_store kept;
+  {
+    rig r{batching(1, &kept)};
+    r.post(user{"a"}.track("1"));
+    r.post(user{"b"}.track("2"));
+    r.post(user{"b"}.track("3"));
+  }
+  kept.records[4] = outbound::record{4, "/v2/track/batch", "[1,3]", kept.records[1].guid, "a"};
+  rig r{batching(100, &kept)};
+  CHECK(drain(r) == std::vector<std::string>{body_of("a", "1"), body_of("b", "2"), body_of("b", "3")});
+  CHECK(kept.records.empty());
+}
+
+TEST_CASE("a record is one of a batch only if its body begins as a list of numbers does") {
+  for (const char* body : {"[", "[:", "[/", "[]", "[\"1\"]", "1]", ""}) {
+    INFO(body);
+    memory_store kept;
+    {
+      rig r{batching(1, &kept)};
+      r.post(user{"a"}.track("1"));
+    }
+    kept.records[2] = outbound::record{2, "/v2/track", body, kept.records[1].guid, "b"};
+    rig r{batching(1, &kept)};
+    CHECK(r.queue.stats().accepted == 2);
+    CHECK(drain(r) == std::vector<std::string>{body_of("a", "1"), body});
+  }
+}
+
 TEST_CASE("a batch that cannot be kept is sent as single messages") {
   for (const memory_store::mood mood : {memory_store::mood::refuses, memory_store::mood::throws}) {
     memory_store kept;
@@ -1422,14 +1532,83 @@ TEST_CASE("a store that fails: post says so, and nothing accepted is lost") {
     r.post(user{"a"}.track("3"));
     kept.removing = mood;
     CHECK(drain(r) == std::vector<std::string>{body_of("a", "1"), body_of("a", "3")});
-    CHECK(r.count(event::kind::store_failed) >= 1);
-    CHECK(r.events.back().cause.code == errc::store_failed);
+    REQUIRE(r.count(event::kind::store_failed) == 1);
+    for (const event& e : r.events)
+      if (e.what == event::kind::store_failed) CHECK(e.cause.code == errc::store_failed);
     CHECK(r.queue.stats().delivered == 2);
     CHECK(kept.records.size() == 2);
     kept.removing = memory_store::mood::good;
+    CHECK(!r.next());
+    CHECK(kept.records.size() == 2);
+    r.now += std::chrono::seconds{1};
     CHECK(!r.next());  // asked again
     CHECK(kept.records.empty());
   }
+}
+
+TEST_CASE("an idle queue did not ask its store again to remove what was delivered") {
+  memory_store kept;
+  queue_options o;
+  o.store = &kept;
+  rig r{o};
+  r.post(user{"a"}.track("1"));
+  kept.removing = memory_store::mood::refuses;
+  CHECK(drain(r) == std::vector<std::string>{body_of("a", "1")});
+  CHECK(r.queue.due() == at(r.now + milliseconds{1000}).steady);  // nothing is queued, and yet
+  r.now += milliseconds{1000};
+  kept.removing = memory_store::mood::good;
+  CHECK(!r.next());
+  CHECK(kept.records.empty());
+  CHECK(r.queue.due() == never);
+}
+
+TEST_CASE("a store that cannot remove is asked once a second, and told of once a second") {
+  memory_store kept;
+  queue_options o;
+  o.store = &kept;
+  rig r{o};
+  for (int i = 0; i < 100; ++i) r.post(user{i}.track("e"));
+  kept.removing = memory_store::mood::refuses;
+  kept.removes = 0;
+  CHECK(drain(r).size() == 100);
+  REQUIRE(r.now == milliseconds{0});
+  CHECK(kept.removes == 1);
+  CHECK(r.count(event::kind::store_failed) == 1);
+  r.now += milliseconds{999};
+  CHECK(!r.next());
+  CHECK(kept.removes == 1);
+  r.now += milliseconds{1};
+  CHECK(!r.next());
+  CHECK(kept.removes == 2);
+  CHECK(r.count(event::kind::store_failed) == 2);
+  kept.removing = memory_store::mood::good;
+  r.queue.abandon();  // the last occasion
+  CHECK(kept.records.empty());
+}
+
+TEST_CASE("a store without memory is out of memory; any other error of a store is store_failed") {
+  struct : outbound::store {
+    result<void> append(const outbound::record&) override { return outbound::error{code, 0, message, {}}; }
+    result<void> remove(const std::vector<std::uint64_t>&) override { return {}; }
+    result<std::vector<outbound::record>> load() override { return std::vector<outbound::record>{}; }
+    errc code{errc::out_of_memory};
+    std::string message{"as the test says"};
+  } kept;
+  rig r{batching(1, &kept)};
+  const outbound::error first = r.try_post(user{"a"}.track("1")).error();
+  CHECK(first.code == errc::out_of_memory);
+  CHECK(first.message == "as the test says");
+  kept.code = errc::no_response;
+  const outbound::error second = r.try_post(user{"a"}.track("1")).error();
+  CHECK(second.code == errc::store_failed);
+  const std::size_t end = second.message.find(": as the test says");
+  REQUIRE(end != std::string::npos);
+  // 400 bytes of what it says are enough.
+  const std::string begin = second.message.substr(0, end) + ": ";
+  kept.message.assign(400, 'x');
+  CHECK(r.try_post(user{"a"}.track("1")).error().message == begin + kept.message);
+  kept.message += 'y';
+  CHECK(r.try_post(user{"a"}.track("1")).error().message == begin + std::string(400, 'x') + "...");
 }
 
 TEST_CASE("a store that cannot be read: every post says so") {
@@ -1448,6 +1627,35 @@ TEST_CASE("a store that cannot be read: every post says so") {
     CHECK(kept.appends == 0);
     CHECK(r.count(event::kind::store_failed) == 1);
   }
+}
+
+TEST_CASE("a record of somebody else that names a user twice waits for nobody") {
+  memory_store kept;
+  kept.records[1] = {1, "/v2/track", "{}", "01234567-89ab-8def-8123-456789abcdef",
+                     "a\xFF"
+                     "a\xFF"
+                     "b\xFF"
+                     "a"};
+  queue_options o;
+  o.store = &kept;
+  rig r{o};
+  CHECK(drain(r) == std::vector<std::string>{"{}"});
+  CHECK(kept.records.empty());
+}
+
+TEST_CASE("a store with one record that makes no sense: nothing of it is sent") {
+  memory_store kept;
+  kept.records[1] = {1, "/v2/track", "{}", "01234567-89ab-8def-8123-456789abcdef", "a"};
+  kept.records[2] = {2, "/v2/track", "{}", "01234567-89ab-8def-8123-456789abcdee", "b"};
+  kept.records[3] = {3, "/v2/track/batch", "[1,2]", "01234567-89ab-8def-8123-456789abcdef", "a"};
+  kept.records[4] = {4, "/v2/track", "{}", "no GUID", "a"};
+  queue_options o;
+  o.store = &kept;
+  rig r{o};
+  CHECK(!r.next());
+  CHECK(r.queue.stats().accepted == 0);
+  CHECK(r.queue.stats().queued == 0);
+  CHECK(kept.records.size() == 4);
 }
 
 TEST_CASE("a store whose records make no sense: every post says so") {

@@ -7,6 +7,7 @@ import os
 import pathlib
 import pty
 import random
+import re
 import resource
 import select
 import shutil
@@ -59,10 +60,11 @@ class Case(unittest.TestCase):
 
 
 class DryRun(Case):
-    def dry_run(self, what, name, content, *options, code=0):
+    def dry_run(self, what, name, content, *options, code=0, warnings=''):
         out, err = self.run_import(what, self.file(name, content), '--dry-run', *options, code=code, key=None)
-        self.assertEqual(err, '')
+        self.assertEqual(err, warnings)
         self.assertEqual(os.listdir(self.folder), [name], 'nothing else is written')
+        os.remove(self.folder / name)
         return out
 
     def test_users_of_csv(self):
@@ -156,19 +158,91 @@ class DryRun(Case):
             '{"user_id":1,"event":"e","a":' + '[' * 500_000, '{"event":"e"}', '{"user_id":1}',
             '{"user_id":true,"event":"e"}', '{"user_id":1,"event":7}', '{"user_id":1,"event":"e","properties":[]}',
             '{"user_id":1,"event":"e","timestamp":1717401600000}', '{"user_id":1.5,"event":"e"}',
-            '{"user_id":"undefined","event":"e"}', '{"user_id":1,"event":"e"}')), code=1)
+            '{"user_id":"undefined","event":"e"}', '{"user_id":1,"event":"e","properties":{"a":1},"a":2}',
+            '{"user_id":1,"event":"e","properties":{"a":1},"properties.a":2}',
+            '{"user_id":1,"event":"e","properties":{"a":1},"b":2}')), code=1)
         text = 'line {} is refused: {}\n'
         self.assertEqual(out, ''.join(text.format(i + 1, why) for i, why in enumerate((
             'not JSON: something is wrong at byte 27', 'not a JSON object', "the key 'a' is there twice",
             'the integer 12345678901234567890123 needs more than 64 bits',
-            'not JSON: a number that no double can hold', 'more than 60 levels', 'there is no user_id',
+            'a number that no double can hold', 'more than 60 levels', 'there is no user_id',
             'there is no event', 'user_id: text is needed, and this is: boolean',
             'event: text is needed, and this is: number',
             'properties: an object is needed, and this is: array',
             'timestamp: beyond the year 2262 (milliseconds?): 1717401600000',
             'user_id: text is needed, and this is: number',
             'the message has problems and was not sent: /user_id is "undefined", which looks like an id that was never '
-            'set'))) + '/v2/track {"user_id":1,"event":"e"}\n1 rows would be sent, 14 refused\n')
+            'set', "more than one value is for properties.a", "more than one value is for properties.a"))) +
+            '/v2/track {"user_id":1,"event":"e","properties":{"a":1,"b":2}}\n1 rows would be sent, 16 refused\n')
+
+    def test_two_values_for_one_field(self):
+        out = self.dry_run('users', 'a.ndjson', '{"user_id":1,"email":"a","mail":"b"}\n{"user_id":1,"mail":"b"}\n',
+                           '--map', 'mail=email', code=1)
+        self.assertEqual(out, 'line 1 is refused: more than one value is for email\n'
+                              '/v2/identify {"user_id":1,"email":"b"}\n1 rows would be sent, 1 refused\n')
+        out = self.dry_run('users', 'a.csv', 'user_id,attributes,a\n1,"{""a"":1}",2\n1,,2\n1,"{""a"":1}",\n', code=1)
+        self.assertEqual(out, 'line 2 is refused: more than one value is for attributes.a\n'
+                              '/v2/identify {"user_id":"1","attributes":{"a":"2"}}\n'
+                              '/v2/identify {"user_id":"1","attributes":{"a":1}}\n2 rows would be sent, 1 refused\n')
+
+    def test_what_is_not_of_the_type(self):
+        cells = ('x', '007', '1,5', '', 'true', '1e400', '12345678901234567890123', '-0.50', 'x' * 10_000)
+        out = self.dry_run('users', 'a.csv', 'user_id;n\n' + ''.join(f'1;{cell}\n' for cell in cells),
+                           '--delimiter', ';', '--map', 'n=attributes.n:number', code=1)
+        self.assertEqual(out, (
+            "line 2 is refused: n: not a number, but 'x'\n"
+            "line 3 is refused: n: not a number, but '007'\n"
+            "line 4 is refused: n: not a number, but '1,5'\n"
+            '/v2/identify {"user_id":"1"}\n'
+            "line 6 is refused: n: not a number, but 'true'\n"
+            'line 7 is refused: n: a number that no double can hold\n'
+            'line 8 is refused: n: the integer 12345678901234567890123 needs more than 64 bits\n'
+            '/v2/identify {"user_id":"1","attributes":{"n":-0.5}}\n'
+            f"line 10 is refused: n: not a number, but '{'x' * 100}...'\n"
+            '2 rows would be sent, 7 refused\n'))
+
+    def test_control_characters_do_not_reach_the_terminal(self):
+        out = self.dry_run('users', 'a.csv', 'user_id,\x1b[2J,c\n1,\x1b[31mred,\n1,,\x7f\x9b31m\t\n'
+                           '1,' + 'ë' * 60 + '\x1b,\n', '--map', '\x1b[2J=attributes.b:boolean', code=1)
+        self.assertEqual(out, (
+            "line 2 is refused: \\u001b[2J: neither true nor false, but '\\u001b[31mred'\n"
+            '/v2/identify {"user_id":"1","attributes":{"c":"\\u007f\\u009b31m\\t"}}\n'
+            f"line 4 is refused: \\u001b[2J: neither true nor false, but '{'ë' * 50}...'\n"
+            '1 rows would be sent, 2 refused\n'))
+        _, err = self.run_import('users', self.file('a.csv', 'id,\x1b[2J,\x1b[2J\n'), '--dry-run', code=2, key=None)
+        self.assertEqual(err, f"outbound-import: {self.folder / 'a.csv'}: the column '\\u001b[2J' is there twice\n")
+
+    def test_a_column_that_is_almost_a_field(self):
+        says = ("outbound-import: warning: the column '{0}' becomes an attribute; if it is to be {1}, add --map '{0}={1}', "
+                "else --map '{0}=attributes.{0}'\n")
+        columns = (('Email', 'email'), ('First Name', 'first_name'), ('phone-number', 'phone_number'),
+                   ('phone', 'phone_number'), ('timeZone', 'timezone'))
+        warnings = ''.join(says.format(*one) for one in columns)
+        out = self.dry_run('users', 'a.csv', 'user_id,Email,First Name,phone-number,phone,timeZone,plan,E-Mail\n'
+                           '1,a@example.com,,,,,pro,x\n2,b@example.com,,,,,,\n', '--map', 'E-Mail=attributes.E-Mail',
+                           warnings=warnings)
+        self.assertIn('{"user_id":"1","attributes":{"Email":"a@example.com","plan":"pro","E-Mail":"x"}}', out)
+        self.dry_run('users', 'a.ndjson', '{"user_id":1,"plan":"Email"}\n' + '{"user_id":1,"Email":"a"}\n' * 3,
+                     warnings=says.format('Email', 'email'))
+        self.dry_run('events', 'a.ndjson', '{"user_id":1,"event":"e","Timestamp":1,"email":"is none of an event"}\n',
+                     warnings=says.replace('an attribute', 'a property').replace('attributes.', 'properties.')
+                     .format('Timestamp', 'timestamp'))
+
+    def test_attributes_of_a_group_cannot_be_sent(self):
+        out = self.dry_run('users', 'a.ndjson', '{"user_id":1,"group_id":"g","group_attributes":{"a":1}}\n', warnings=(
+            "outbound-import: warning: the column 'group_attributes' becomes an attribute of the user: an import sends none "
+            "of groups; add --map 'group_attributes=-' to leave it out\n"))
+        self.assertIn('{"user_id":1,"group_id":"g","attributes":{"group_attributes":{"a":1}}}', out)
+
+    def test_a_full_disk(self):
+        """Also where the disk is full before the buffer is."""
+        for rows in (1, 100_000):
+            path = self.file('users.csv', 'user_id\n' + '1\n' * rows)
+            with open('/dev/full', 'wb') as full:
+                done = subprocess.run(self.command('users', path, '--dry-run'), env=self.environment(None), stdout=full,
+                                      stderr=subprocess.PIPE, timeout=LIMIT_S)
+            self.assertEqual((done.returncode, done.stderr.decode()),
+                             (2, 'outbound-import: cannot write what would be sent: No space left on device\n'))
 
     def test_warnings_can_be_allowed(self):
         self.assertEqual(self.dry_run('users', 'users.csv', 'user_id\nnull\n', '--allow-warnings'),
@@ -200,6 +274,13 @@ class CannotBegin(Case):
         _, err = self.run_import('users', self.file('a.csv', 'user_id\n1\n'), code=2, key=None)
         self.assertIn('set OUTBOUND_KEY to the private API key', err)
         self.assertEqual(os.listdir(self.folder), ['a.csv'])
+
+    def test_the_guide_names_every_option(self):
+        guide = (DATA.parent / 'import' / 'README.md').read_text(encoding='utf-8')
+        out, _ = self.run_import('--help', key=None)
+        options = set(re.findall(r'--[a-z][a-z-]+', out)) - {'--help', '--version'}
+        self.assertGreater(len(options), 10)
+        self.assertEqual([one for one in sorted(options) if f'| `{one}' not in guide], [])
 
     def test_the_key_is_never_shown(self):
         out, _ = self.run_import('--help', key='KEY-0815')
@@ -292,6 +373,28 @@ class Sent(Case):
         out, _ = self.run_import('users', path, *self.url)
         self.assertEqual(out, '2 rows: 2 delivered, 0 refused, 0 waiting\n')
         self.assertEqual([one['seen'] for one in self.box.deliveries()], ['first', 'first'])
+
+    def test_a_key_of_another_account(self):
+        path = self.file('users.csv', 'user_id\n1\n2\n')
+        journal = self.folder / 'users.csv.import.db'
+        self.run_import('users', path, *self.url)
+        with path.open('a') as file:
+            file.write('3\n')
+        _, err = self.run_import('users', path, *self.url, code=2, key='other-key')
+        self.assertEqual(err, f'outbound-import: {journal}: the rows so far were delivered under another key; if this one '
+                              'is of the same account, add --same-account; else delete this file to begin anew\n')
+        self.assertEqual(self.box.get()['requests'], 2)
+        self.assertNotIn(sandbox.KEY.encode(), journal.read_bytes())
+
+        self.box.end()
+        self.box = sandbox.Sandbox('--key', 'other-key', port=self.box.port)
+        self.addCleanup(self.box.end)
+        out, _ = self.run_import('users', path, '--same-account', *self.url, key='other-key')
+        self.assertEqual(out, '3 rows: 3 delivered, 0 refused, 0 waiting\n')
+        self.assertEqual(self.box.get()['requests'], 1)
+        out, _ = self.run_import('users', path, *self.url, key='other-key')
+        self.assertIn('nothing was left to do', out)
+        self.run_import('users', path, *self.url, code=2)
 
     def test_the_journal_of_another_import(self):
         path = self.file('users.csv', 'user_id,a\n1,x\n')

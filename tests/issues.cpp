@@ -1,15 +1,59 @@
 // A test for each bug that was found: it failed before the bug was fixed, and its name says the bug.
 #include "outbound.hpp"
 
+#include <map>
+#include <new>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/depth_of.hpp"
 
+using outbound::array;
 using outbound::identify;
+using outbound::object;
+using outbound::track;
 using outbound::user;
+
+namespace issues {
+
+// Takes a copy of the builder that it is being added to.
+template <class Builder>
+struct peek {
+  const Builder* from;
+  Builder* to;
+};
+template <class Builder>
+std::string to_outbound(const peek<Builder>& p) {
+  *p.to = *p.from;
+  return "v";
+}
+
+// Becomes a copy of another object.
+struct holder {
+  const object* held;
+};
+void to_outbound(object& o, const holder& h) { o = *h.held; }
+
+object of_depth(int levels) {
+  object o{{"k", 1}};
+  for (int i = 1; i < levels; ++i) o = object{{"k", o}};
+  return o;
+}
+
+#ifdef __cpp_exceptions
+struct thrower {};
+int to_outbound(const thrower&) { throw std::bad_alloc{}; }
+#endif
+
+}  // namespace issues
+
+using issues::holder;
+using issues::of_depth;
+using issues::peek;
 
 TEST_CASE("issues: a value with blanks behind it was not removed with its comma") {
   outbound::object o{{"a", outbound::json{" { } "}}, {"b", 1}};
@@ -58,4 +102,74 @@ TEST_CASE("issues: a key that was replaced left its depth behind") {
 TEST_CASE("issues: a bad key's problem went away when a good key of the same repaired form was set twice") {
   auto m = user{"u"}.identify().attribute("\xFF", 1).attribute("\xEF\xBF\xBD", 2).attribute("\xEF\xBF\xBD", 3);
   CHECK(!m.valid());
+}
+
+TEST_CASE("issues: an array that was copied while it was added to was no JSON") {
+  array a = array::of(1, 2);
+  array copy;
+  a.add(peek<array>{&a, &copy});
+  CHECK(a.text() == R"([1,2,"v"])");
+  CHECK(copy.add(7).text() == "[1,2,7]");
+}
+
+TEST_CASE("issues: a message that was copied while it was added to was no JSON") {
+  track m = user{1}.track("e").property("a", 1);
+  track copy = user{2}.track("f");
+  m.property("p", peek<track>{&m, &copy});
+  CHECK(m.body() == R"({"user_id":1,"event":"e","properties":{"a":1,"p":"v"}})");
+  CHECK(copy.property("z", array::of(3)).body() == R"({"user_id":1,"event":"e","properties":{"a":1,"z":[3]}})");
+}
+
+TEST_CASE("issues: an object that became another while it was written passed the limit of depth", "[F63]") {
+  const object held = of_depth(64);
+  const track m = user{1}.track("e").property("p", holder{&held});
+  REQUIRE(m.problems().size() == 1);
+  CHECK(m.problems()[0].what == outbound::defect::too_deep);
+  CHECK(m.problems()[0].where == "/properties/p");
+  CHECK(m.problems()[0].why == "is 66 levels deep; the limit is 64");
+  CHECK(m.body() == R"({"user_id":1,"event":"e","properties":{"p":{}}})");
+  object grown = of_depth(3);
+  for (int i = 0; i < 100; ++i) grown = object{{"k", holder{&grown}}};
+  CHECK(test::depth_of(grown.text()) <= 64);
+  CHECK(!grown.problems().empty());
+  const object fits = of_depth(62);
+  CHECK(test::depth_of(user{1}.track("e").property("p", holder{&fits}).body()) == 64);
+  CHECK(user{1}.track("e").property("p", holder{&fits}).valid());
+}
+
+TEST_CASE("issues: after a key was replaced 65 levels passed", "[F63]") {
+  const object deep = of_depth(62);
+  object twice;
+  twice.set("a", deep).set("a", deep);
+  const identify m = user{1}.identify().attribute("x", twice);
+  REQUIRE(m.problems().size() == 1);
+  CHECK(m.problems()[0].why == "is 65 levels deep; the limit is 64");
+}
+
+#ifdef __cpp_exceptions
+TEST_CASE("issues: a value that threw left its depth behind", "[F63]") {
+  object o{{"v", 1}};
+  const object deep = of_depth(60);
+  CHECK_THROWS_AS(o.set("k", {{"d", deep}, {"t", issues::thrower{}}}), std::bad_alloc);
+  CHECK(o.text() == R"({"v":1})");
+  CHECK(array::of(array::of(array::of(array::of(o)))).problems().empty());
+}
+#endif
+
+// So many that the test did not end in its time: each search went over all of them.
+TEST_CASE("issues: one repeated key of many took each for repeated") {
+  std::map<std::string, int> many;
+  std::map<std::string, int> more{{"key 7", -7}};
+  for (int i = 0; i < 25'000; ++i) {
+    many["key " + std::to_string(i)] = i;
+    more["more " + std::to_string(i)] = i;
+  }
+  const identify m = user{1}.identify().attributes(many).attributes(more);
+  CHECK(m.valid());
+  const std::string_view body = m.body();
+  CHECK(body.find("\"key 7\":") == body.rfind("\"key 7\":"));
+  CHECK(body.find("\"key 7\":-7,\"more 0\":0,") != body.npos);
+  std::size_t members = 0;
+  for (const char c : body) members += c == ':';
+  CHECK(members == 50'000 + 2);
 }

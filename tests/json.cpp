@@ -182,6 +182,11 @@ struct countdown {  // a range of values that do not exist until asked for
   iterator end() const { return {0}; }
 };
 
+struct copy_now {  // a copy, made while it is written into what it is a copy of
+  const object* of;
+};
+inline object to_outbound(const copy_now& v) { return *v.of; }
+
 struct free_range {  // begin and end are found by their argument
   int items[3];
 };
@@ -204,6 +209,13 @@ struct only {
   int alone;
 };
 OUTBOUND_FIELDS(only, alone)
+
+struct wordy {
+  int a_name_that_is_longer_than_most_names_are;
+  int x;
+  int the_twenty_two_letters;
+};
+OUTBOUND_FIELDS(wordy, a_name_that_is_longer_than_most_names_are, x, the_twenty_two_letters)
 
 struct uuid {
   int n;
@@ -282,6 +294,11 @@ TEST_CASE("enums are their number, time points whole seconds", "[json]") {
   check_everywhere(at(std::chrono::seconds{-62135596800}), "-62135596800");
   check_everywhere(at(std::chrono::hours{-1}), "-3600");
   check_everywhere(at(std::chrono::minutes{2}), "120");
+  check_everywhere(at(std::chrono::duration<std::uint64_t, std::ratio<60>>{5}), "300");
+  check_everywhere(at(std::chrono::duration<std::uint64_t>{UINT64_MAX}), "9223372036854775807");
+  check_everywhere(at(std::chrono::duration<std::int64_t, std::ratio<3, 2>>{-3}), "-5");
+  check_everywhere(at(std::chrono::duration<std::int64_t, std::ratio<3, 2>>{INT64_MAX}), "9223372036854775807");
+  check_everywhere(at(std::chrono::duration<std::int64_t, std::ratio<2, 3>>{INT64_MIN}), "-9223372036854775808");
   check_everywhere(
       (system_clock::time_point::min)(),
       std::to_string(
@@ -476,6 +493,13 @@ TEST_CASE("OUTBOUND_FIELDS with 1 and with 64 members", "[json]") {
                               : "0");
     }
   CHECK(written(all) == want + '}');
+}
+
+TEST_CASE("OUTBOUND_FIELDS with names of any length", "[json]") {
+  const json_test::wordy w{1, 2, 3};
+  CHECK(outbound::object{{"w", w}}.text() ==
+        R"({"w":{"a_name_that_is_longer_than_most_names_are":1,"x":2,"the_twenty_two_letters":3}})");
+  CHECK(outbound::object{{"w", {w}}}.problems().empty());
 }
 
 TEST_CASE("OUTBOUND_FIELDS: problems have their place, nested types theirs", "[json]") {
@@ -884,12 +908,13 @@ TEST_CASE("F13: random sets, replacements and copies, against a model", "[F13]")
         }
       }
     }
-    const auto differ = std::mismatch(o.text().begin(), o.text().end(), want.text().begin(), want.text().end());
+    const std::string expected = want.text();
+    const auto differ = std::mismatch(o.text().begin(), o.text().end(), expected.begin(), expected.end());
     CAPTURE(round, differ.first - o.text().begin());
-    REQUIRE(o.text() == want.text());
+    REQUIRE(o.text() == expected);
     REQUIRE(problems_of(o) == want.places(""));
     const std::string body =
-        want.items.empty() ? R"({"user_id":"u"})" : R"({"user_id":"u","attributes":)" + want.text() + '}';
+        want.items.empty() ? R"({"user_id":"u"})" : R"({"user_id":"u","attributes":)" + expected + '}';
     REQUIRE(m.body() == body);
     REQUIRE(problems_of(m) == want.places("/attributes"));
     REQUIRE(is_json_without_repeats(m.body()));
@@ -1524,3 +1549,27 @@ TEST_CASE("a to_outbound that throws leaves everything as it was", "[json]") {
 #endif
 
 }  // namespace json_test
+
+TEST_CASE("F65: a copy of an object that is being written to is what the object was", "[F65]") {
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  outbound::object o{{"a", 1}, {"bad", nan}};
+  o.set("b", {0, json_test::copy_now{&o}});
+  CHECK(o.text() == R"({"a":1,"bad":null,"b":[0,{"a":1,"bad":null}]})");
+  REQUIRE(o.problems().size() == 2);
+  CHECK(o.problems()[0].where == "/bad");
+  CHECK(o.problems()[1].where == "/b/1/bad");
+}
+
+TEST_CASE("F13: forty members in one pair of braces, and one of them again", "[F13]") {
+  const outbound::object o{
+      {"in", {{"k0", 0},   {"k1", 1},   {"k2", 2},   {"k3", 3},   {"k4", 4},   {"k5", 5},      {"k6", 6},
+              {"k7", 7},   {"k8", 8},   {"k9", 9},   {"k10", 10}, {"k11", 11}, {"k12", 12},    {"k13", 13},
+              {"k14", 14}, {"k15", 15}, {"k16", 16}, {"k17", 17}, {"k18", 18}, {"k19", 19},    {"k20", 20},
+              {"k21", 21}, {"k22", 22}, {"k23", 23}, {"k24", 24}, {"k25", 25}, {"k26", 26},    {"k27", 27},
+              {"k28", 28}, {"k29", 29}, {"k30", 30}, {"k31", 31}, {"k32", 32}, {"k33", 33},    {"k34", 34},
+              {"k35", 35}, {"k36", 36}, {"k37", 37}, {"k38", 38}, {"k39", 39}, {"k7", "again"}}}};
+  std::string want;
+  for (int i = 0; i < 40; ++i)
+    if (i != 7) want += (want.empty() ? "{\"k" : ",\"k") + std::to_string(i) + "\":" + std::to_string(i);
+  CHECK(o.text() == "{\"in\":" + want + R"(,"k7":"again"}})");
+}

@@ -28,6 +28,12 @@ struct address {
 };
 OUTBOUND_FIELDS(address, city, zip)
 
+// Its value is what the body is at that moment.
+struct body_now {
+  const outbound::message* of;
+};
+inline std::string to_outbound(const body_now& v) { return std::string{v.of->body()}; }
+
 }  // namespace messages_test
 
 namespace {
@@ -624,7 +630,7 @@ TEST_CASE("messages: a batch of identify messages") {
 
 TEST_CASE("messages: a refused add leaves a batch as it was") {
   outbound::batch b;
-  const double nan = std::numeric_limits<double>::quiet_NaN();
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
   // Refused as the first message: the kind of the batch is still open.
   const outbound::result<void> invalid = b.add(user{""}.track("").property("p", nan));
@@ -939,4 +945,12 @@ TEST_CASE("messages: random properties give what a plain model gives") {
     REQUIRE(m.valid());
     REQUIRE(unique_keys(m.body()));
   }
+}
+
+TEST_CASE("F65: a body is complete also while something is written into it", "[F65]") {
+  using messages_test::body_now;
+  auto m = user{"u"}.identify().email("e").attribute("a", 1);
+  m.attribute("b", {0, body_now{&m}});
+  CHECK(body(m) == R"({"user_id":"u","email":"e","attributes":{"a":1,"b":[0,)"
+                   R"("{\"user_id\":\"u\",\"email\":\"e\",\"attributes\":{\"a\":1}}"]}})");
 }

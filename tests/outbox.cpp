@@ -265,8 +265,12 @@ TEST_CASE("F40: the outbox is destroyed from within on_event", "[F40]") {
 // --- F44: durations
 
 TEST_CASE("F44: flush and close with durations at their edges", "[F44]") {
-  const double nan = std::numeric_limits<double>::quiet_NaN();
-  const double inf = std::numeric_limits<double>::infinity();
+#ifdef __FAST_MATH__  // there are no others then
+  constexpr double nan = 0, inf = (std::numeric_limits<double>::max)();
+#else
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  constexpr double inf = std::numeric_limits<double>::infinity();
+#endif
   using seconds = std::chrono::duration<double>;
   door entered;
   outbox o{client{"k",
@@ -753,10 +757,20 @@ TEST_CASE("outbox: a factory that throws is told, and the others deliver") {
     CHECK(o.workers() == static_cast<std::size_t>(good));
     CHECK(made == 3);
     CHECK(log.count(kind::worker_failed) == 3 - good);
+    for (const event& e : log.all()) {
+      if (e.what != kind::worker_failed) continue;
+      CHECK(e.cause.code == errc::out_of_memory);
+      CHECK(e.cause.status == 0);
+      CHECK(e.cause.message.find("a worker could not be started: ") == 0);
+    }
     REQUIRE(o.post(event_of("a")));
     const remaining left = o.flush(good == 0 ? std::chrono::hours{0} : for_ever);
     CHECK(left.queued == (good == 0 ? 1U : 0U));
     CHECK(o.close(for_ever).queued == left.queued);  // without a transport it does not wait either
+    made = 0;
+    options.on_event = {};
+    outbox silent{client{"k", outbound::no_transport}, options};
+    CHECK(silent.workers() == static_cast<std::size_t>(good));
   }
 }
 #endif
@@ -787,7 +801,8 @@ TEST_CASE("outbox: what a client refuses is refused at post") {
   }
   {
     outbox o{client{"k", count}};
-    const result<void> posted = o.post(user{"a"}.track("e").property("p", std::numeric_limits<double>::quiet_NaN()));
+    constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+    const result<void> posted = o.post(user{"a"}.track("e").property("p", nan));
     REQUIRE_FALSE(posted);
     CHECK(posted.error().code == errc::invalid_message);
     CHECK(o.close(for_ever));
@@ -832,8 +847,10 @@ TEST_CASE("outbox: a now or a wait that throws is as if there were none") {
         boom();
         return {};
       };
-      options.wait = [boom](std::condition_variable&, std::unique_lock<std::mutex>& lock, std::chrono::milliseconds) {
-        lock.unlock();  // it may have come so far
+      std::atomic<unsigned> waits{0};
+      options.wait = [boom, &waits](std::condition_variable&, std::unique_lock<std::mutex>& lock,
+                                    std::chrono::milliseconds) {
+        if (++waits % 2 == 0) lock.unlock();  // it may have come so far
         boom();
       };
       outbox o{client{"k", outbound::no_transport}, options};
@@ -990,6 +1007,48 @@ TEST_CASE("bug: an outbox destroyed by a callback of flush or post was used afte
   CHECK(o == nullptr);
   CHECK(*captured == 2);
   CHECK(captured.use_count() == 1);
+}
+
+TEST_CASE("bug: an outbox destroyed by a callback while another one closed it never ended [F40]", "[F40]") {
+  static thread_local bool closes;
+  std::atomic<bool> waits{false};
+  std::unique_ptr<outbox> o;
+  outbox* self = nullptr;
+  door made, gone;
+  auto part = std::make_shared<int>(0);
+  const std::weak_ptr<int> alive = part;
+  outbox_options options;
+  options.workers = 2;
+  options.close_timeout = 0ms;
+  options.wait = [&](std::condition_variable& changed, std::unique_lock<std::mutex>& lock,
+                     std::chrono::milliseconds longest) {
+    if (closes) waits = true;
+    changed.wait_for(lock, longest);
+  };
+  options.make_transport = [&, part = std::move(part)] {
+    return transport{[&, part](const request& r) {
+      if (r.user_key == "a") {
+        made.pass();
+        while (!waits) std::this_thread::yield();
+        o.reset();
+        gone.pass();
+      } else {
+        closes = true;
+        static_cast<void>(self->close(0ms));
+        closes = false;
+      }
+      return response{200};
+    }};
+  };
+  o = std::make_unique<outbox>(client{"k", outbound::no_transport}, std::move(options));
+  self = o.get();
+  REQUIRE(o->post(event_of("a")));
+  made.wait_for(1);
+  REQUIRE(o->post(event_of("b")));
+  made.open();
+  gone.wait_for(1);
+  gone.open();
+  while (!alive.expired()) std::this_thread::yield();
 }
 
 TEST_CASE("bug: flush slept on when the last message had expired [F52]", "[F52]") {

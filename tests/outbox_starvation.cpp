@@ -118,7 +118,8 @@ struct life {
     options.batch_size = batch_size;
     options.make_transport = [&delivered] {
       return transport{[&delivered, failures = 1](const request& r) mutable -> result<response> {
-        if (failures-- > 0) return outbound::error{errc::not_sent, 0, "no route", {}};
+        if (failures-- > 0)
+          return outbound::error{errc::not_sent, 0, "no route, told at more length than a string has room for", {}};
         delivered += static_cast<unsigned>(std::count(r.body.begin(), r.body.end(), '}'));  // one in each message
         return response{200};
       }};

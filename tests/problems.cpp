@@ -38,6 +38,24 @@ inline void to_outbound(outbound::object& o, const chain& c) {
   if (c.levels > 1) o.set("c", chain{c.levels - 1});
 }
 
+struct leaf {
+  int x;
+};
+OUTBOUND_FIELDS(leaf, x)
+
+// So many levels, the deepest of another kind.
+enum class ends_with { fields, members, elements };
+struct ending {
+  int levels;
+  ends_with kind;
+};
+inline void to_outbound(outbound::object& o, const ending& e) {
+  if (e.levels > 2) o.set("c", ending{e.levels - 1, e.kind});
+  else if (e.kind == ends_with::fields) o.set("c", leaf{1});
+  else if (e.kind == ends_with::members) o.set("c", {{"x", 1}});
+  else o.set("c", {1});
+}
+
 struct score {
   double x;
 };
@@ -315,7 +333,7 @@ TEST_CASE("problems: what is required is missing") {
 TEST_CASE("problems: NaN and infinities at every place") {
   using problems_test::point;
   using problems_test::score;
-  const float f = std::numeric_limits<float>::infinity();
+  constexpr float f = std::numeric_limits<float>::infinity();
   check(u.identify().attribute("k", not_a_number), {"not_finite /attributes/k"});
   check(u.identify().attribute("k", -infinity), {"not_finite /attributes/k"});
   check(u.identify().attribute("k", f), {"not_finite /attributes/k"});
@@ -619,6 +637,29 @@ TEST_CASE("F63: 64 levels, and not one more", "[F63]") {
   check(u.identify().attribute("k", text(513)), {"too_deep /attributes/k"});
   CHECK(u.identify().attribute("k", text(513)).problems()[0].why.find("512") != std::string::npos);
   check(u.identify().attribute("k", text(100'000)), {"too_deep /attributes/k"});
+}
+
+TEST_CASE("F63: 64 levels, whatever the deepest is made of", "[F63]") {
+  using problems_test::ending;
+  using problems_test::ends_with;
+  std::string path = "/properties/p", before = R"({"user_id":"u","event":"e","properties":{"p":)", behind = "}}";
+  for (int i = 0; i < 61; ++i) {
+    path += "/c";
+    before += R"({"c":)";
+    behind += '}';
+  }
+  const struct {
+    ends_with kind;
+    std::string text;
+  } kinds[] = {{ends_with::fields, R"({"x":1})"}, {ends_with::members, R"({"x":1})"}, {ends_with::elements, "[1]"}};
+  for (const auto& [kind, text] : kinds) {
+    const message fine = u.track("e").property("p", ending{62, kind});
+    check(fine, {});
+    CHECK(body(fine) == before + text + behind);
+    const message deep = u.track("e").property("p", ending{63, kind});
+    check(deep, {"too_deep " + path + "/c"});
+    CHECK(body(deep) == before + R"({"c":null})" + behind);
+  }
 }
 
 TEST_CASE("F63: an event name of 200 code points, and not one more", "[F63]") {

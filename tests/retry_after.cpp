@@ -64,6 +64,17 @@ void check_corpora() {
 
 TEST_CASE("F41: Retry-After, every row of the corpus", "[F41]") { check_corpora(); }
 
+TEST_CASE("F41: blanks and tabs around a Retry-After are not part of it", "[F41]") {
+  for (const char* s : {"17", " 17", "\t17", "17 ", "17\t", " \t 17 \t "}) {
+    CAPTURE(s);
+    CHECK(retry_after_seconds(s, 0) == 17);
+  }
+  for (const char* s : {"", " ", "\t", " \t", "1 7", "1\t7", "\n17"}) {
+    CAPTURE(s);
+    CHECK(retry_after_seconds(s, 0) == -1);
+  }
+}
+
 TEST_CASE("F41: Retry-After, every row of the corpus through a queue: at most an hour", "[F41]") {
   for (const test::row& row : test::read_tsv("retry_after.tsv")) {
     INFO(row[0]);

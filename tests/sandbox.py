@@ -494,9 +494,9 @@ class Duplicates(Case):
                           ('first', True)])
 
     def test_are_not_applied_if_so_asked(self):
-        self.assertEqual(self.box.get('/sandbox/settings'), {'deduplicate': False})
+        self.assertEqual(self.box.get('/sandbox/settings'), {'deduplicate': False, 'usual_key': True})
         changed = self.box.own('POST', '/sandbox/settings', {'deduplicate': True})
-        self.assertEqual(changed, (200, '{"deduplicate":true}'))
+        self.assertEqual(changed, (200, '{"deduplicate":true,"usual_key":true}'))
         self.send_all()
         self.assertEqual(self.counts(), (6, 4, 1, 1))
         self.assertEqual([one['event'] for one in self.box.get('/sandbox/events')], ['one', 'two', 'four', 'four'])
@@ -524,16 +524,36 @@ class Duplicates(Case):
         self.call('a', event('u'))
         self.assertEqual(self.counts(), (2, 1, 1, 0))
 
+    def test_what_is_no_json_is_refused_in_own_words(self):
+        for body, status, why in (
+                (b'', 500, 'not JSON: it is empty'),
+                (b' \n', 500, 'not JSON: it ends too early, behind byte 2'),
+                (b'{"user_id": ', 500, 'not JSON: it ends too early, behind byte 12'),
+                (b'{"user_id": "u', 500, 'not JSON: it ends too early, behind byte 14'),
+                (b'{"user_id": u}', 500, 'not JSON: something is wrong at byte 13'),
+                (b'{"user_id": 1}}', 500, 'not JSON: something is wrong at byte 15'),
+                (b'{"a": "\xff"}', 500, 'not UTF-8: byte 8'),
+                (b'{"a": "; last read: ill-formed UTF-8\n"}', 500, 'not JSON: something is wrong at byte 37'),
+                ('{"a": ë}'.encode(), 500, 'not JSON: something is wrong at byte 7'),
+                (b'{"a": "\\x"}', 500, 'not JSON: something is wrong at byte 9'),
+                (b'{"a": "' + b'x' * 5_000 + b'\n"}', 500, 'not JSON: something is wrong at byte 5008'),
+                (b'{"a": 1e400}', 400, 'a number is beyond what a double can hold: 1e400'),
+                (b'[{"user_id": 1}, {"a": -1' + b'0' * 1_000 + b'.5}]', 400,
+                 'member 1: a number is beyond what a double can hold: -1' + '0' * 98 + '...')):
+            with self.subTest(body=body[:40]):
+                answer = self.connect().ask('/v2/track', body)
+                self.assertEqual((answer[0], json.loads(answer[2])['error']['Message']), (status, why))
+
     def test_bad_settings_are_refused(self):
         for wish in (1, {}, {'deduplicate': 1}, {'deduplicate': True, 'more': 1}):
             self.assertEqual(self.box.own('POST', '/sandbox/settings', wish)[0], 400)
-        self.assertEqual(self.box.get('/sandbox/settings'), {'deduplicate': False})
+        self.assertEqual(self.box.get('/sandbox/settings'), {'deduplicate': False, 'usual_key': True})
 
     def test_a_reset_forgets_the_guids_and_the_setting(self):
         self.box.own('POST', '/sandbox/settings', {'deduplicate': True})
         self.send_all()
         self.box.own('DELETE', '/sandbox')
-        self.assertEqual(self.box.get('/sandbox/settings'), {'deduplicate': False})
+        self.assertEqual(self.box.get('/sandbox/settings'), {'deduplicate': False, 'usual_key': True})
         self.call('a', event('u', 'other'))
         self.assertEqual(self.counts(), (1, 1, 0, 0))
 
@@ -546,7 +566,7 @@ class DuplicatesByOption(Case):
             self.assertEqual(self.outcomes(3, guid='a'), [200, 200, 200])
             self.assertEqual((self.events(), self.box.get()['duplicates']), (1, 2))
             self.box.own('DELETE', '/sandbox')
-        self.assertEqual(self.box.get('/sandbox/settings'), {'deduplicate': True})
+        self.assertEqual(self.box.get('/sandbox/settings'), {'deduplicate': True, 'usual_key': True})
 
 
 class Logs(Case):

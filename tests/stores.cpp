@@ -74,13 +74,15 @@ struct program {
               return outbound::response{status};
             }};
   }
-  static outbound::outbox_options options(outbound::store& store) {
+  outbound::outbox_options options(outbound::store& store) {
     outbound::outbox_options o;
     o.workers = 0;
     o.store = &store;
+    o.now = [this] { return outbound::instant{std::chrono::steady_clock::now() + later, {}}; };
     return o;
   }
 
+  std::chrono::seconds later{};  // than it is
   std::vector<outbound::request> sent{};
   outbound::outbox outbox;
 };
@@ -254,6 +256,7 @@ TEST_CASE("what is delivered while the disk is full is removed when it has room"
   CHECK(p.outbox.stats().delivered == 3);
   CHECK(contents(store).size() == 3);
   disk.on_write = SQLITE_OK;
+  p.later = 1s;
   REQUIRE(p.outbox.post(user{"bob"}.track("one more")));
   CHECK(contents(store).size() == 1);
 }

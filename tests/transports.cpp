@@ -2,7 +2,9 @@
 // them, built once for each: TRANSPORT_HEADER is the file, TRANSPORT the type (meson.build). Those that are
 // asynchronous come through an adapter, tests/support/*_adapter.hpp.
 #include "support/catch.hpp"
+#include "support/folder.hpp"
 #include "support/sandbox.hpp"
+#include "support/tls.hpp"
 
 #include TRANSPORT_HEADER
 
@@ -17,9 +19,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
-#include <filesystem>
 #include <functional>
-#include <iostream>
 #include <limits>
 #include <memory>
 #include <mutex>
@@ -101,8 +101,8 @@ class connection {
     return tls_ != nullptr && SSL_set_fd(tls_, socket_) == 1 && SSL_accept(tls_) == 1;
   }
 
-  /// Head and body; empty when the client has hung up.
-  std::string read_request() {
+  /// Head and body; empty when the other end has hung up.
+  std::string read_message() {
     std::string all;
     std::size_t head = std::string::npos;
     while ((head = all.find("\r\n\r\n")) == std::string::npos) {
@@ -157,15 +157,29 @@ class connection {
   SSL* tls_{};
 };
 
+sockaddr_in loopback(int port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
+  return address;
+}
+
+int connected_to(int port) {
+  const int made = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address = loopback(port);
+  if (connect(made, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) return made;
+  close(made);
+  return -1;
+}
+
 /// A server that does what its script says, with one connection after the other.
 class server {
  public:
   using script = std::function<void(connection&)>;
 
   explicit server(script each) : script_{std::move(each)} {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    sockaddr_in address = loopback(0);
     socklen_t size = sizeof address;
     auto* const any = reinterpret_cast<sockaddr*>(&address);
     REQUIRE(listener_ >= 0);
@@ -229,7 +243,7 @@ class server {
 /// Answers whatever comes, for as long as the connection lives.
 server::script always(std::string response) {
   return [response = std::move(response)](connection& c) {
-    while (!c.read_request().empty() && c.write(response)) {
+    while (!c.read_message().empty() && c.write(response)) {
     }
   };
 }
@@ -443,7 +457,7 @@ TEMPLATE_TEST_CASE("the largest body arrives, and is not held back by Expect: 10
 TEMPLATE_TEST_CASE("the request goes out as it stands", "[transport][F37]", TRANSPORT) {
   std::string wire;
   const server recorder{[&](connection& c) {
-    wire = c.read_request();
+    wire = c.read_message();
     c.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
   }};
   outbound::request request = request_to(recorder.url());
@@ -492,7 +506,7 @@ TEMPLATE_TEST_CASE("responses without a length, without a body, in chunks and af
                    TRANSPORT) {
   const auto hang_up_after = [](std::string response) {
     return [response = std::move(response)](connection& c) {
-      if (!c.read_request().empty()) c.write(response);
+      if (!c.read_message().empty()) c.write(response);
     };
   };
   const auto check = [&](const server& s, int status, const std::string& body) {
@@ -593,7 +607,7 @@ TEMPLATE_TEST_CASE("a server that never answers: no response, in time", "[transp
 TEMPLATE_TEST_CASE("a server that drips: the timeout is for the whole exchange", "[transport]", TRANSPORT) {
   const auto drip = [](std::string_view first, std::string_view drop) {
     return [first, drop](connection& c) {
-      c.read_request();
+      c.read_message();
       c.write(first);
       while (c.write(drop)) std::this_thread::sleep_for(20ms);
     };
@@ -616,7 +630,7 @@ TEMPLATE_TEST_CASE("a server that drips: the timeout is for the whole exchange",
 TEMPLATE_TEST_CASE("a server that hangs up or talks nonsense: no response", "[transport][F39]", TRANSPORT) {
   const auto say = [](std::string words) {
     return [words = std::move(words)](connection& c) {
-      if (!c.read_request().empty()) c.write(words);
+      if (!c.read_message().empty()) c.write(words);
     };
   };
   for (const std::string& words :
@@ -628,7 +642,7 @@ TEMPLATE_TEST_CASE("a server that hangs up or talks nonsense: no response", "[tr
     CHECK(confused.connections() == 1);
   }
   const server rude{[](connection& c) {
-    c.read_request();
+    c.read_message();
     c.reset_at_close();
   }};
   check_failure(answer_of<TestType>(rude.url()), errc::no_response);
@@ -644,7 +658,7 @@ TEMPLATE_TEST_CASE("a server that hangs up or talks nonsense: no response", "[tr
 
 TEMPLATE_TEST_CASE("a response that is too long is cut off, and counts", "[transport][F39]", TRANSPORT) {
   const server chatty{[](connection& c) {
-    c.read_request();
+    c.read_message();
     const std::string much(64 * 1024, 'x');
     c.write("HTTP/1.1 200 OK\r\n\r\n");
     while (c.write(much)) {
@@ -660,7 +674,7 @@ TEMPLATE_TEST_CASE("a response that is too long is cut off, and counts", "[trans
   CHECK(took < soon);
 
   const server brief{[](connection& c) {
-    c.read_request();
+    c.read_message();
     c.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}");  // and closes
   }};
   const auto broken_off = answer_of<TestType>(brief.url());
@@ -740,7 +754,7 @@ TEMPLATE_TEST_CASE("F46: dropped unprocessed on a connection that was kept: not 
 TEMPLATE_TEST_CASE("F46: large bodies are not sent again either", "[transport][F46]", TRANSPORT) {
   std::atomic<int> requests{0};
   const server forgetful{[&](connection& c) {
-    while (!c.read_request().empty()) {
+    while (!c.read_message().empty()) {
       if (++requests == 2) return;
       c.write(done);
     }
@@ -759,7 +773,7 @@ TEMPLATE_TEST_CASE("a connection that the server closed while it was idle: no me
                    "[transport]", TRANSPORT) {
   std::atomic<int> requests{0};
   const server impatient{[&](connection& c) {
-    if (c.read_request().empty()) return;
+    if (c.read_message().empty()) return;
     ++requests;
     c.write(done);  // and closes, without having said so
   }};
@@ -833,76 +847,141 @@ TEMPLATE_TEST_CASE("transports in many threads, each with its own", "[transport]
 
 namespace {
 
-/// Who a TLS server is: localhost, as a certificate says that signs itself. Made for one test and gone with it.
-class identity {
+/// A throw-away authority, which signs through an intermediate one, as those of the web do.
+class authority {
  public:
-  /// Null, after a loud line, where there is no openssl command: the test is to return.
-  static std::unique_ptr<identity> make() {
-    auto made = std::make_unique<identity>();
-    if (made->complete_) return made;
-    std::cerr << "SKIPPED: TLS (no certificate could be made: is the openssl command there?)" << std::endl;
-    WARN("SKIPPED: no certificate could be made");
-    return nullptr;
-  }
-
-  identity() {
-    std::string name = (std::filesystem::temp_directory_path() / "outbound-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) return;
-    folder_ = name;
-    const std::string key = (folder_ / "key.pem").string();
-    const std::string command =
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=outbound-test"
-        " -addext subjectAltName=DNS:localhost -keyout '" +
-        key + "' -out '" + file() + "' 2>'" + (folder_ / "log").string() + "'";
-    complete_ = std::system(command.c_str()) == 0 && context_ != nullptr &&
-                SSL_CTX_use_certificate_chain_file(context_, file().c_str()) == 1 &&
-                SSL_CTX_use_PrivateKey_file(context_, key.c_str(), SSL_FILETYPE_PEM) == 1;
-  }
-  identity(const identity&) = delete;
-  identity& operator=(const identity&) = delete;
-  ~identity() {
-    SSL_CTX_free(context_);
-    std::error_code ignored;
-    if (!folder_.empty()) std::filesystem::remove_all(folder_, ignored);
-  }
+  authority() { root_.write_to(file()); }
 
   /// What a client has to trust.
-  std::string file() const { return (folder_ / "certificate.pem").string(); }
+  std::string file() const { return folder_.file("root.pem"); }
+  const test::certificate& root() const { return root_; }
+  const test::certificate& intermediate() const { return intermediate_; }
 
-  server::script over_tls(server::script inner) const {
-    return [context = context_, inner = std::move(inner)](connection& c) {
-      if (c.shake_hands(context)) inner(c);
-    };
+  test::identity vouch_for(const test::certificate::wishes& server) const {
+    return test::identity{test::certificate{server, &intermediate_}, {&intermediate_}};
   }
 
  private:
-  std::filesystem::path folder_{};
-  SSL_CTX* context_{SSL_CTX_new(TLS_server_method())};
-  bool complete_{};
+  static test::certificate::wishes named(const char* name) {
+    test::certificate::wishes w;
+    w.common_name = name;
+    w.authority = true;
+    return w;
+  }
+
+  test::folder folder_{};
+  test::certificate root_{named("root of outbound-test")};
+  test::certificate intermediate_{named("intermediate of outbound-test"), &root_};
 };
+
+test::certificate::wishes localhost() {
+  test::certificate::wishes w;
+  w.common_name = "outbound-test";
+  w.names = "DNS:localhost";
+  return w;
+}
+
+server::script over_tls(const test::identity& who, server::script inner) {
+  return [context = who.context(), inner = std::move(inner)](connection& c) {
+    if (c.shake_hands(context)) inner(c);
+  };
+}
+
+/// Hands the requests on to the sandbox, and its answers back.
+server::script relay_to(const sandbox& box) {
+  return [port = box.port()](connection& client) {
+    connection upstream{connected_to(port)};
+    for (;;) {
+      const std::string request = client.read_message();
+      if (request.empty() || !upstream.write(request)) return;
+      const std::string response = upstream.read_message();
+      if (response.empty() || !client.write(response)) return;
+    }
+  };
+}
 
 }  // namespace
 
+TEMPLATE_TEST_CASE("TLS: what arrives at the sandbox is what was meant", "[transport][tls]", TRANSPORT) {
+  const auto box = sandbox::start();
+  if (!box) return;
+  const authority ours;
+  const test::identity who = ours.vouch_for(localhost());
+  const server relay{over_tls(who, relay_to(*box))};
+  auto client = client_of<TestType>(relay.url("https", "localhost"), sandbox::key, 10s, TestType{ours.file()});
+  const user ada{"ada@example.com"};
+  check_arrival(*box, client, ada.identify().first_name("Zoë").attribute("plan", "pro"));
+  check_arrival(*box, client, ada.track("purchase").property("price", 19.99));
+  check_arrival(*box, client, ada.track("essay").property("text", std::string(200'000, 'x')));
+  CHECK(relay.connections() == 1);
+
+  box->post("/sandbox/faults", {{"drop_after", 1}});
+  check_failure(client.send(ada.track("lost")), errc::no_response);
+  check_arrival(*box, client, ada.track("later"));
+}
+
 TEMPLATE_TEST_CASE("TLS: only a server that proves who it is gets anything", "[transport][tls]", TRANSPORT) {
-  const auto own = identity::make();
-  if (!own) return;
-  std::atomic<int> requests{0};
-  const server s{own->over_tls([&](connection& c) {
-    while (!c.read_request().empty() && c.write(done)) ++requests;
-  })};
-  const auto say = [&](const std::string& host, const std::string& ca_file) {
-    auto client = client_of<TestType>(s.url("https", host), secret, 10s, TestType{ca_file});
+  const auto box = sandbox::start();
+  if (!box) return;
+  const authority ours;
+  const auto say = [&](const server& relay, const std::string& host, const std::string& ca_file) {
+    auto client = client_of<TestType>(relay.url("https", host), sandbox::key, 10s, TestType{ca_file});
     return client.send(user{"u"}.track("signup"));
   };
-  check_failure(say("localhost", ""), errc::not_sent);           // signed by nobody that we know
-  check_failure(say("127.0.0.1", own->file()), errc::not_sent);  // trusted, but for another host
-  check_failure(say("localhost", "/not/there.pem"), errc::not_sent);
-  CHECK(requests == 0);
+  const auto check_refusal = [&](const char* what, const test::identity& who, const char* host = "localhost") {
+    INFO(what);
+    const server relay{over_tls(who, relay_to(*box))};
+    check_failure(say(relay, host, ours.file()), errc::not_sent);
+    CHECK(relay.connections() == 1);
+  };
 
-  const auto r = say("localhost", own->file());
+  auto wish = localhost();
+  wish.names = "DNS:other.example";
+  check_refusal("for another host", ours.vouch_for(wish));
+  wish.common_name = "localhost";
+  check_refusal("for another host, and with this one's name where names no longer count", ours.vouch_for(wish));
+  wish = localhost();
+  wish.names = "DNS:*";
+  check_refusal("for all hosts", ours.vouch_for(wish));
+  wish.names = "DER:301A82186C6F63616C686F7374002E6F746865722E6578616D706C65";  // localhost NUL .other.example
+  check_refusal("for another host, whose name goes on behind a NUL", ours.vouch_for(wish));
+  check_refusal("for a name, not for the address", ours.vouch_for(localhost()), "127.0.0.1");
+  wish = localhost();
+  wish.first_day = -3;
+  wish.last_day = -1;
+  check_refusal("expired", ours.vouch_for(wish));
+  wish.first_day = 1;
+  wish.last_day = 3;
+  check_refusal("not valid yet", ours.vouch_for(wish));
+  wish = localhost();
+  wish.usage = "clientAuth";
+  check_refusal("for clients", ours.vouch_for(wish));
+
+  const authority of_same_name;
+  check_refusal("of an authority that is unknown", of_same_name.vouch_for(localhost()));
+  const test::certificate self_signed{localhost()};
+  check_refusal("of nobody", test::identity{self_signed});
+  const test::certificate good{localhost(), &ours.intermediate()};
+  check_refusal("without what leads to the authority", test::identity{good});
+  const test::certificate by_server{localhost(), &good};
+  check_refusal("of a server, which is no authority", test::identity{by_server, {&good, &ours.intermediate()}});
+
+  const test::identity who{good, {&ours.intermediate()}};
+  const server relay{over_tls(who, relay_to(*box))};
+  check_failure(say(relay, "localhost", ""), errc::not_sent);  // of an authority that the system does not know
+  check_failure(say(relay, "localhost", "/not/there.pem"), errc::not_sent);
+  CHECK(box->get("/sandbox/requests").empty());
+
+  const auto r = say(relay, "localhost", ours.file());
   INFO(shown(r));
   CHECK(r);
-  CHECK(requests == 1);
+  wish = localhost();
+  wish.names = "DNS:other.example,IP:127.0.0.1";
+  const test::identity address = ours.vouch_for(wish);
+  const auto by_address = say(server{over_tls(address, relay_to(*box))}, "127.0.0.1", ours.file());
+  INFO(shown(by_address));
+  CHECK(by_address);
+  CHECK(box->get("/sandbox/requests").size() == 2);
 }
 
 TEMPLATE_TEST_CASE("TLS: a server that cannot shake hands, or does not: nothing was sent", "[transport][tls]",
@@ -920,16 +999,16 @@ TEMPLATE_TEST_CASE("TLS: a server that cannot shake hands, or does not: nothing 
 
 TEMPLATE_TEST_CASE("F46: TLS: read, then dropped, on a connection that was kept: not sent again",
                    "[transport][tls][F46]", TRANSPORT) {
-  const auto own = identity::make();
-  if (!own) return;
+  const authority ours;
+  const test::identity who = ours.vouch_for(localhost());
   std::atomic<int> requests{0};
-  const server forgetful{own->over_tls([&](connection& c) {
-    while (!c.read_request().empty()) {
+  const server forgetful{over_tls(who, [&](connection& c) {
+    while (!c.read_message().empty()) {
       if (++requests % 2 == 0) return c.say_goodbye();
       c.write(done);
     }
   })};
-  TestType transport{own->file()};
+  TestType transport{ours.file()};
   outbound::request request = request_to(forgetful.url("https", "localhost"));
   for (int i = 0; i < 10; i += 2) {
     CHECK(transport(request));
@@ -940,16 +1019,16 @@ TEMPLATE_TEST_CASE("F46: TLS: read, then dropped, on a connection that was kept:
 }
 
 TEMPLATE_TEST_CASE("TLS: writing to a connection that has gone raises no SIGPIPE", "[transport][tls]", TRANSPORT) {
-  const auto own = identity::make();
-  if (!own) return;
-  const server rude{own->over_tls([](connection& c) {
+  const authority ours;
+  const test::identity who = ours.vouch_for(localhost());
+  const server rude{over_tls(who, [](connection& c) {
     std::string some;
     c.read_some(some);
     c.say_goodbye();
     std::this_thread::sleep_for(5ms);
     c.reset_at_close();
   })};
-  TestType transport{own->file()};
+  TestType transport{ours.file()};
   outbound::request request = request_to(rude.url("https", "localhost"));
   request.body.assign(8 * 1024 * 1024, 'x');
 

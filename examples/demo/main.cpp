@@ -1,7 +1,9 @@
 // The whole way: users and events from two files go through outbound.hpp and libcurl to the sandbox, and what the
-// sandbox understood is compared with what the files say. Usage: outbound-demo SANDBOX_EXECUTABLE DATA_FOLDER
+// sandbox understood is compared with what the files say. Then a campaign: whoever signs up in san francisco and
+// uploads no picture within two weeks is sent an email. Usage: outbound-demo SANDBOX_EXECUTABLE DATA_FOLDER
 //
-// Exits with 0 only if the sandbox holds exactly what the files say. POSIX, as it runs the sandbox as a child process.
+// Exits with 0 only if the sandbox holds exactly what the files say, and sends that email to the right one. POSIX, as
+// it runs the sandbox as a child process.
 #include "outbound.hpp"
 #include "transports/libcurl.hpp"
 
@@ -119,10 +121,10 @@ json expected_events(const std::vector<json>& rows) {
 
 class sandbox {
  public:
-  explicit sandbox(const std::string& executable) {
+  sandbox(const std::string& executable, const std::string& campaigns) {
     int ends[2];
     if (pipe(ends) != 0) throw std::system_error{errno, std::generic_category(), "pipe"};
-    const int failure = spawn(executable, ends);
+    const int failure = spawn(executable, campaigns, ends);
     close(ends[1]);
     const std::string line = first_line(ends[0]);
     close(ends[0]);
@@ -146,19 +148,22 @@ class sandbox {
     return answer ? outbound::interpret(std::move(*answer)) : answer;
   }
 
-  json get(const std::string& path) {
-    outbound::request request{"GET", url_ + path};
+  json get(const std::string& path) { return own("GET", path, {}); }
+  json post(const std::string& path, const json& wish) { return own("POST", path, wish.dump()); }
+
+ private:
+  json own(const char* method, const std::string& path, const std::string& body) {
+    outbound::request request{method, url_ + path};
+    request.body = body;
     request.timeout = std::chrono::seconds{10};
     const auto answer = ask(request);
     if (!answer) throw std::runtime_error{path + ": " + answer.error().message};
     return json::parse(answer->body);
   }
 
- private:
-  int spawn(std::string executable, const int (&ends)[2]) {
-    std::string option = "--port";
-    std::string any = "0";
-    char* const arguments[] = {executable.data(), option.data(), any.data(), nullptr};
+  int spawn(std::string executable, std::string campaigns, const int (&ends)[2]) {
+    std::string option = "--campaigns";
+    char* const arguments[] = {executable.data(), option.data(), campaigns.data(), nullptr};
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
@@ -234,10 +239,45 @@ bool show_error(const std::string& label, const outbound::result<outbound::respo
   return !answer && answer.error().code == expected;
 }
 
+// --- The campaign ---------------------------------------------------------------------------------------------------
+
+/// The users of some rows, as people read them.
+std::string users_of(const json& rows) {
+  std::string all;
+  for (const json& row : rows) all += (all.empty() ? "" : ", ") + row.at("user_id").get<std::string>();
+  return all.empty() ? "nobody" : all;
+}
+
+/// Plays the campaign of campaigns.json, and returns whether the one email goes to the one who is meant.
+bool play_campaign(outbound::client& client, sandbox& box) {
+  const outbound::user kim{"kim@example.com"};
+  const outbound::user lee{"lee@example.com"};
+  bool good = true;
+  const auto send = [&](const auto& message) { good &= bool{client.send(message)}; };
+  send(kim.identify().first_name("Kim").email("kim@example.com").attribute("city", "san francisco"));
+  send(lee.identify().first_name("Lee").email("lee@example.com").attribute("city", "san francisco"));
+  send(kim.track("signup"));
+  send(lee.track("signup"));
+  print("wait", users_of(box.get("/sandbox/campaigns").at(0).at("waiting")));
+  send(kim.track("upload a picture"));
+  box.post("/sandbox/clock", {{"forward", "2 weeks"}});
+  const json after = box.get("/sandbox/campaigns").at(0);
+  print("reached the goal", users_of(after.at("reached")));
+  for (const json& row : after.at("sent")) {
+    print("sent to", row.at("to").at(0).get<std::string>() + ": " + row.at("subject").get<std::string>());
+    print("because", row.at("reason").get<std::string>());
+  }
+  return good && after.at("waiting").empty() && after.at("unsent").empty() &&
+         users_of(after.at("reached")) == "kim@example.com" && after.at("sent").size() == 1 &&
+         after.at("sent").at(0).at("to") == json{"lee@example.com"} &&
+         after.at("sent").at(0).at("subject") == "Lee, show us San Francisco" &&
+         after.at("sent").at(0).at("text").get<std::string>().find("<p>Hi Lee,</p>") == 0;
+}
+
 bool run(const std::string& executable, const std::string& folder) {
   const auto users = rows_of(folder + "/users.ndjson");
   const auto events = rows_of(folder + "/events.ndjson");
-  sandbox box{executable};
+  sandbox box{executable, folder + "/campaigns.json"};
   outbound::options options;
   options.base_url = box.url();
   outbound::client client{key, transports::libcurl_transport{}, options};
@@ -273,7 +313,10 @@ bool run(const std::string& executable, const std::string& folder) {
   good &= totals.at("requests") == users.size() + events.size() && totals.at("rejected") == 2;
   print("requests", totals.at("requests").dump() + " taken, " + totals.at("rejected").dump() + " refused");
 
-  std::printf("\n%s\n", good ? "OK: the sandbox holds what the files say, and nothing else" : "FAILED");
+  std::printf("\nA campaign, two weeks in a second\n");
+  good &= play_campaign(client, box);
+
+  std::printf("\n%s\n", good ? "OK: the sandbox holds what the files say, and wrote to the right one" : "FAILED");
   return good;
 }
 

@@ -63,6 +63,7 @@ bool read_command_line(int count, char** arguments, command_line& out, int& exit
   app.add_option("--workers", out.workers, "requests at a time")->check(CLI::Range(1, 64))->capture_default_str();
   app.add_option("--journal", out.journal, "where it remembers how far it is; FILE.import.db by default");
   app.add_option("--refused", out.refused, "where to write refused rows; FILE.refused.ndjson by default");
+  app.add_flag("--same-account", out.same_account, "go on with another key of the account than so far");
   app.add_flag("--dry-run", out.dry_run, "print what would be sent, and send nothing");
   app.add_flag("--allow-warnings", out.allow_warnings, "send rows that look like a mistake, too: a user \"null\", say");
   try {

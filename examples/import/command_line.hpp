@@ -24,6 +24,7 @@ struct command_line {
   std::string refused{};
   bool dry_run{};
   bool allow_warnings{};
+  bool same_account{};  ///< the key is another, the account is not
 };
 
 /// False: there is nothing to do, or it cannot be done, and `exit_code` is the program's.

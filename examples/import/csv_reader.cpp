@@ -85,9 +85,7 @@ class csv_reader final : public row_reader {
  private:
   bool read(row& r, std::vector<std::string>& cells) {
     line l;
-    do {
-      if (!lines_.next(l)) return false;
-    } while (l.is_blank());
+    if (!lines_.next_filled(l)) return false;
     r = row{};
     r.begin = l.begin;
     r.end = lines_.where();

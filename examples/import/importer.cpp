@@ -1,12 +1,14 @@
 #include "importer.hpp"
 
 #include "journal.hpp"
+#include "printable.hpp"
 #include "progress.hpp"
 #include "row_reader.hpp"
 #include "transports/libcurl.hpp"
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -18,7 +20,10 @@
 #include <nlohmann/json.hpp>
 #include <random>
 #include <string>
+#include <system_error>
+#include <unordered_set>
 #include <utility>
+#include <vector>
 
 namespace importer {
 namespace {
@@ -43,6 +48,32 @@ std::unique_ptr<row_reader> open(const command_line& c, const mapping& columns) 
   if (c.format == "csv") columns.check(rows->columns());
   return rows;
 }
+
+// Says of a column, once, that it may be meant to go elsewhere.
+class warnings {
+ public:
+  warnings(const mapping& columns, const row_reader& rows) : mapping_{columns} {
+    const std::vector<std::string> all = rows.columns();
+    is_done_ = !all.empty();
+    for (const std::string& column : all) judge(column);
+  }
+  /// Where each row has its own columns.
+  void look_at(const row& r) {
+    if (is_done_) return;
+    for (const auto& cell : r.cells) judge(cell.first);
+  }
+
+ private:
+  void judge(const std::string& column) {
+    const std::string why = mapping_.doubt(column);
+    if (why.empty() || !known_.insert(column).second) return;
+    std::fprintf(stderr, "outbound-import: warning: %s\n", printable(why).c_str());
+  }
+
+  const mapping& mapping_;
+  bool is_done_{};
+  std::unordered_set<std::string> known_{};
+};
 
 // What must not change while an import goes on.
 std::string setup_of(const command_line& c, const mapping& columns) {
@@ -96,7 +127,7 @@ class session {
         stop_{stop},
         columns_{mapping_of(c)},
         rows_{open(c, columns_)},
-        journal_{c.journal, setup_of(c, columns_), head_of(c.file)},
+        journal_{c.journal, setup_of(c, columns_), head_of(c.file), account{c.key, c.same_account}},
         size_{size_of(c.file)},
         began_{journal_.count()},
         began_at_{journal_.where()} {
@@ -170,6 +201,7 @@ class session {
   void import_row(outbound::outbox& outbox, const row& r) {
     try {
       if (!r.refusal.empty()) throw refused{r.refusal};
+      warnings_.look_at(r);
       post(outbox, r, columns_.message_of(r));
     } catch (const refused& why) {
       journal_.refuse(r, why.what());
@@ -237,6 +269,7 @@ class session {
   std::uint64_t size_;
   counts began_;
   position began_at_;
+  warnings warnings_{columns_, *rows_};
   progress progress_{};
   std::mutex guard_{};
   std::string note_{};
@@ -249,24 +282,31 @@ class session {
 int run(const command_line& c, const volatile std::sig_atomic_t& stop) { return session{c, stop}.run(); }
 
 int dry_run(const command_line& c) {
+  const auto check = [](bool is_written) {
+    if (!is_written) throw failed{"cannot write what would be sent: " + std::generic_category().message(errno)};
+  };
   const mapping columns = mapping_of(c);
   const outbound::client judge{"none", outbound::no_transport, api_of(c)};
   const std::unique_ptr<row_reader> rows = open(c, columns);
+  warnings warn{columns, *rows};
   std::uint64_t good = 0;
   std::uint64_t bad = 0;
   for (row r; rows->next(r);) {
     try {
       if (!r.refusal.empty()) throw refused{r.refusal};
+      warn.look_at(r);
       const outbound::message m = columns.message_of(r);
       if (const auto valid = judge.validate(m); !valid) throw refused{valid.error().message};
-      std::printf("%s %s\n", std::string{m.path()}.c_str(), std::string{m.body()}.c_str());
+      check(std::printf("%s %s\n", std::string{m.path()}.c_str(), printable(m.body()).c_str()) >= 0);
       ++good;
     } catch (const refused& why) {
-      std::printf("line %ju is refused: %s\n", std::uintmax_t{r.begin.line}, why.what());
+      const std::string shown = printable(why.what());
+      check(std::printf("line %ju is refused: %s\n", std::uintmax_t{r.begin.line}, shown.c_str()) >= 0);
       ++bad;
     }
   }
-  std::printf("%ju rows would be sent, %ju refused\n", std::uintmax_t{good}, std::uintmax_t{bad});
+  check(std::printf("%ju rows would be sent, %ju refused\n", std::uintmax_t{good}, std::uintmax_t{bad}) >= 0);
+  check(std::fflush(stdout) == 0);
   return bad == 0 ? exit_done : exit_refused;
 }
 

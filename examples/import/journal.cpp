@@ -1,6 +1,9 @@
 #include "journal.hpp"
 
+#include <openssl/evp.h>
+
 #include <exception>
+#include <new>
 #include <utility>
 
 namespace importer {
@@ -23,10 +26,21 @@ constexpr const char* schema = R"(
                        line INTEGER, offset INTEGER, size INTEGER);
   CREATE TABLE refused (line INTEGER PRIMARY KEY, offset INTEGER, size INTEGER, why BLOB);
   CREATE TABLE progress (line INTEGER, offset INTEGER, rows INTEGER);
-  CREATE TABLE source (setup BLOB, head BLOB);
+  CREATE TABLE source (setup BLOB, head BLOB, salt BLOB, key BLOB);
   INSERT INTO progress VALUES (1, 0, 0);
-  PRAGMA application_id=1332309347; PRAGMA user_version=1)";  // "Oimc"
+  PRAGMA application_id=1332309347; PRAGMA user_version=2)";  // "Oimc"
 constexpr std::uint64_t application = 1332309347;
+constexpr std::uint64_t version = 2;
+
+// By which a key can be recognised; from which it cannot be had.
+std::string digest_of(const std::string& text) {
+  std::string out(EVP_MAX_MD_SIZE, '\0');
+  unsigned size = 0;
+  auto* const place = reinterpret_cast<unsigned char*>(out.data());
+  if (EVP_Digest(text.data(), text.size(), place, &size, EVP_sha256(), nullptr) != 1) throw std::bad_alloc{};
+  out.resize(size);
+  return out;
+}
 
 }  // namespace
 
@@ -52,8 +66,9 @@ class journal::transaction {
   bool committed_{};
 };
 
-journal::journal(std::string path, const std::string& setup, const std::string& head) : path_{std::move(path)} {
-  open(setup, head);
+journal::journal(std::string path, const std::string& setup, const std::string& head, const account& to)
+    : path_{std::move(path)} {
+  open(setup, head, to);
   insert_ = prepare("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
   advance_ = prepare("UPDATE progress SET line = ?, offset = ?, rows = rows + 1");
   find_ = prepare("SELECT guid, line, offset, size FROM record WHERE id = ?");
@@ -66,7 +81,7 @@ journal::journal(std::string path, const std::string& setup, const std::string& 
   counts_ = {number(s.get(), 2), number(s.get(), 3), number(s.get(), 4)};
 }
 
-void journal::open(const std::string& setup, const std::string& head) {
+void journal::open(const std::string& setup, const std::string& head, const account& to) {
   sqlite3* db = nullptr;
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
   const int opened = sqlite3_open_v2(path_.c_str(), &db, flags, nullptr);
@@ -76,6 +91,7 @@ void journal::open(const std::string& setup, const std::string& head) {
   run("PRAGMA locking_mode=EXCLUSIVE; PRAGMA fullfsync=ON");  // one import at a time; macOS flushes if told so
   transaction t{*this, true};
   recognise(setup, head);
+  recognise(to);
   t.commit();
   const statement wal = prepare("PRAGMA journal_mode=WAL");
   if (sqlite3_step(wal.get()) != SQLITE_ROW || bytes(wal.get(), 0) != "wal") fail("no write-ahead log can be had");
@@ -89,12 +105,13 @@ void journal::recognise(const std::string& setup, const std::string& head) {
   if (sqlite3_step(what.get()) != SQLITE_ROW) fail(sqlite3_errmsg(db_.get()));
   if (number(what.get(), 0) == 0 && number(what.get(), 2) == 0) {
     run(schema);
-    const statement insert = prepare("INSERT INTO source VALUES (?, ?)");
+    const statement insert = prepare("INSERT INTO source VALUES (?, ?, randomblob(16), NULL)");
     bind(insert.get(), 1, setup);
     bind(insert.get(), 2, head);
     return step_once(insert.get());
   }
-  if (number(what.get(), 0) != application || number(what.get(), 1) != 1) fail("this is the file of another program");
+  if (number(what.get(), 0) != application || number(what.get(), 1) != version)
+    fail("this is the file of another program, or of another version of this one");
   const statement source = prepare("SELECT setup, head FROM source");
   if (sqlite3_step(source.get()) != SQLITE_ROW) fail(sqlite3_errmsg(db_.get()));
   const std::string began = bytes(source.get(), 1);
@@ -102,6 +119,22 @@ void journal::recognise(const std::string& setup, const std::string& head) {
     fail("the import that it knows is of another file; delete it to begin anew");
   if (bytes(source.get(), 0) != setup)
     fail("the import began as: " + bytes(source.get(), 0) + "; go on with the same, or delete this file to begin anew");
+}
+
+// Until a row was delivered, nobody knows whether the key was right.
+void journal::recognise(const account& to) {
+  const statement known = prepare(
+      "SELECT salt, key, rows > (SELECT count(*) FROM record) + (SELECT count(*) FROM refused) FROM source, progress");
+  if (sqlite3_step(known.get()) != SQLITE_ROW) fail(sqlite3_errmsg(db_.get()));
+  const std::string digest = digest_of(bytes(known.get(), 0) + to.key);
+  if (bytes(known.get(), 1) == digest) return;
+  if (number(known.get(), 2) != 0 && !to.is_same)
+    fail(
+        "the rows so far were delivered under another key; if this one is of the same account, add --same-account; "
+        "else delete this file to begin anew");
+  const statement update = prepare("UPDATE source SET key = ?");
+  bind(update.get(), 1, digest);
+  step_once(update.get());
 }
 
 void journal::run(const char* sql) const {

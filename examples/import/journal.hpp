@@ -26,12 +26,18 @@ struct counts {
   std::uint64_t delivered() const { return rows - pending - refused; }
 };
 
+/// Under which rows are delivered.
+struct account {
+  std::string key{};
+  bool is_same{};  ///< as before, whatever the key is
+};
+
 /// Thread-safe. As a store, it serves one outbox, which must not batch.
 class journal final : public outbound::store {
  public:
   /// `setup`, `head`: how the rows are read, and how the file begins. Throws `failed`, also if the journal is of an
-  /// import in which these were others.
-  journal(std::string path, const std::string& setup, const std::string& head);
+  /// import in which these were others, or which has delivered rows under another key.
+  journal(std::string path, const std::string& setup, const std::string& head, const account& to);
 
   /// Where to read on.
   position where() const;
@@ -63,8 +69,9 @@ class journal final : public outbound::store {
   using statement = std::unique_ptr<sqlite3_stmt, closer>;
   class transaction;
 
-  void open(const std::string& setup, const std::string& head);
+  void open(const std::string& setup, const std::string& head, const account& to);
   void recognise(const std::string& setup, const std::string& head);
+  void recognise(const account& to);
   void run(const char* sql) const;
   statement prepare(const char* sql) const;
   void step_once(sqlite3_stmt* s) const;

@@ -32,6 +32,13 @@ bool line_reader::next(line& l) {
   return true;
 }
 
+bool line_reader::next_filled(line& l) {
+  do {
+    if (!next(l)) return false;
+  } while (l.is_blank());
+  return true;
+}
+
 void line_reader::go_to(position p) {
   in_.clear();
   in_.seekg(static_cast<std::streamoff>(p.offset));

@@ -24,6 +24,8 @@ class line_reader {
 
   /// False: the file has ended.
   bool next(line& l);
+  /// The same for the next line that is not blank.
+  bool next_filled(line& l);
   position where() const { return where_; }
   void go_to(position p);
 

@@ -1,6 +1,7 @@
 // outbound-import: the users or events of a CSV or NDJSON file, to Outbound. --help shows the options.
 #include "command_line.hpp"
 #include "importer.hpp"
+#include "printable.hpp"
 
 #include <csignal>
 #include <cstdio>
@@ -23,7 +24,7 @@ int main(int count, char** arguments) {
   try {
     return c.dry_run ? importer::dry_run(c) : importer::run(c, stop);
   } catch (const std::exception& why) {
-    std::fprintf(stderr, "outbound-import: %s\n", why.what());
+    std::fprintf(stderr, "outbound-import: %s\n", importer::printable(why.what()).c_str());
     return importer::exit_failed;
   }
 }

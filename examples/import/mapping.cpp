@@ -30,12 +30,31 @@ constexpr text_field text_fields[] = {
 constexpr std::string_view other_user_fields[] = {"user_id", "apns", "gcm", "group_id", "previous_id"};
 constexpr std::string_view event_fields[] = {"user_id", "event", "timestamp"};
 
+// The first field for which `is_it` holds; empty: none.
+template <class Predicate>
+std::string_view find_field(kind what, const Predicate& is_it) {
+  const auto find = [&is_it](const auto& fields) {
+    const auto found = std::find_if(std::begin(fields), std::end(fields), is_it);
+    return found == std::end(fields) ? std::string_view{} : *found;
+  };
+  if (what == kind::events) return find(event_fields);
+  for (const text_field& field : text_fields)
+    if (is_it(field.name)) return field.name;
+  return find(other_user_fields);
+}
+
 bool is_field(kind what, std::string_view name) {
-  const auto is_it = [name](std::string_view field) { return field == name; };
-  const auto has_it = [name](const text_field& field) { return field.name == name; };
-  if (what == kind::events) return std::any_of(std::begin(event_fields), std::end(event_fields), is_it);
-  return std::any_of(std::begin(text_fields), std::end(text_fields), has_it) ||
-         std::any_of(std::begin(other_user_fields), std::end(other_user_fields), is_it);
+  return !find_field(what, [name](std::string_view field) { return field == name; }).empty();
+}
+
+// What is left of a name if it is written in another manner: of "First Name", "firstName" and "first_name" the same.
+std::string letters_of(std::string_view name) {
+  std::string out;
+  for (const char c : name) {
+    if (c >= 'A' && c <= 'Z') out += static_cast<char>(c | 32);
+    else if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) out += c;
+  }
+  return out;
 }
 
 std::string_view bag_of(kind what) { return what == kind::users ? "attributes" : "properties"; }
@@ -101,6 +120,23 @@ void set(outbound::track& m, const target& to, const json& value) {
   else if (to.field == "properties") with_value(value, [&](const outbound::value& v) { m.property(to.key, v); });
 }
 
+// What would be said twice; which of them is meant, nobody can know.
+void refuse_twice(const std::vector<std::pair<target, json>>& values) {
+  std::vector<std::string> names;
+  for (const auto& [to, value] : values) {
+    if (!to.key.empty()) {
+      names.push_back(to.field + '.' + to.key);
+    } else if (value.is_object()) {
+      for (const auto& member : value.items()) names.push_back(to.field + '.' + member.key());
+    } else {
+      names.push_back(to.field);
+    }
+  }
+  std::sort(names.begin(), names.end());
+  const auto twice = std::adjacent_find(names.begin(), names.end());
+  if (twice != names.end()) throw refused{"more than one value is for " + *twice};
+}
+
 }  // namespace
 
 void mapping::add(const std::string& column, const std::string& where) {
@@ -160,6 +196,21 @@ void mapping::check(const std::vector<std::string>& columns) const {
       throw failed{std::string{"no column is the "} + needed + ": say which by --map COLUMN=" + needed};
 }
 
+std::string mapping::doubt(const std::string& column) const {
+  const target t = target_of(column);
+  if (targets_.count(column) != 0 || t.field != bag_of(kind_) || t.key != column) return {};
+  std::string becomes = "the column '" + column + "' becomes ";
+  becomes += kind_ == kind::users ? "an attribute" : "a property";
+  if (kind_ == kind::users && column == "group_attributes")
+    return becomes + " of the user: an import sends none of groups; add --map 'group_attributes=-' to leave it out";
+  const std::string letters = letters_of(column) == "phone" ? "phonenumber" : letters_of(column);
+  const std::string_view field =
+      find_field(kind_, [&letters](std::string_view name) { return letters_of(name) == letters; });
+  if (field.empty()) return {};
+  return becomes + "; if it is to be " + std::string{field} + ", add --map '" + column + '=' + std::string{field} +
+         "', else --map '" + column + '=' + t.field + '.' + column + "'";
+}
+
 outbound::message mapping::message_of(const row& r) const {
   std::vector<std::pair<target, json>> values;
   const auto value_of = [&values](std::string_view field) {
@@ -178,6 +229,7 @@ outbound::message mapping::message_of(const row& r) const {
     if (to.field == "-" || (cell.is_null() && to.key.empty())) continue;
     naming(column, [&, &c = cell] { values.emplace_back(to, read(c, to.as)); });
   }
+  refuse_twice(values);
   const json id = value_of("user_id");
   const outbound::user user = naming("user_id", [&id] { return user_of(id); });
   if (kind_ == kind::users) return fill(user.identify());

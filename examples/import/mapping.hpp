@@ -34,6 +34,8 @@ class mapping {
 
   /// Are the columns of a file enough, and are all that were named among them? Throws `failed`.
   void check(const std::vector<std::string>& columns) const;
+  /// Why the column may not be meant to go where it goes; empty: nothing speaks for that.
+  std::string doubt(const std::string& column) const;
   /// Throws `refused`.
   outbound::message message_of(const row& r) const;
   /// The same for equal mappings.

@@ -13,9 +13,7 @@ class ndjson_reader final : public row_reader {
 
   bool next(row& r) override {
     line l;
-    do {
-      if (!lines_.next(l)) return false;
-    } while (l.is_blank());
+    if (!lines_.next_filled(l)) return false;
     r = row{};
     r.begin = l.begin;
     r.end = lines_.where();

@@ -1,7 +1,5 @@
 #include "strict_json.hpp"
 
-#include "row.hpp"
-
 #include <algorithm>
 #include <cstddef>
 #include <string_view>
@@ -50,8 +48,8 @@ class builder final : public nlohmann::json_sax<json> {
   }
   bool parse_error(std::size_t at, const std::string&, const nlohmann::detail::exception& why) override {
     const std::string_view what = why.what();
-    if (what.find("number overflow") != what.npos) throw refused{"not JSON: a number that no double can hold"};
-    throw refused{"not JSON: something is wrong at byte " + std::to_string(at)};
+    if (what.find("number overflow") != what.npos) throw refused{"a number that no double can hold"};
+    throw not_json{"not JSON: something is wrong at byte " + std::to_string(at)};
   }
 
  private:
@@ -84,7 +82,7 @@ class builder final : public nlohmann::json_sax<json> {
 
 nlohmann::ordered_json parse_json(const std::string& text) {
   builder made;
-  if (!json::sax_parse(text, &made)) throw refused{"not JSON"};
+  if (!json::sax_parse(text, &made)) throw not_json{"not JSON"};
   return std::move(made.root);
 }
 

@@ -5,6 +5,7 @@
 #include <date/date.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <locale>
 #include <sstream>
@@ -17,12 +18,31 @@ using std::chrono::seconds;
 
 constexpr std::int64_t latest = 9'223'372'036 - 1;  // that a system_clock of nanoseconds can say
 
-bool boolean_of(std::string text) {
+// Enough of it to find it again.
+std::string quoted(const std::string& text) {
+  std::size_t size = 100;
+  if (text.size() <= size) return '\'' + text + '\'';
+  while (size > 0 && (text[size] & 0xC0) == 0x80) --size;  // not within a character
+  return '\'' + text.substr(0, size) + "...'";
+}
+
+json number_of(const std::string& text) {
+  json value;
+  try {
+    value = parse_json(text);
+  } catch (const not_json&) {
+  }
+  if (!value.is_number()) throw refused{"not a number, but " + quoted(text)};
+  return value;
+}
+
+bool boolean_of(const std::string& cell) {
+  std::string text = cell;
   std::transform(text.begin(), text.end(), text.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? char(c | 32) : c; });
   if (text == "true" || text == "1") return true;
   if (text == "false" || text == "0") return false;
-  throw refused{"neither true nor false, but '" + text + "'"};
+  throw refused{"neither true nor false, but " + quoted(cell)};
 }
 
 // Strict: the whole text, and a zone, since a time without one is another one elsewhere.
@@ -46,10 +66,8 @@ json read(const json& cell, reading as) {
   if (!cell.is_string()) return cell;
   const auto& text = cell.get_ref<const std::string&>();
   if (as == reading::boolean) return boolean_of(text);
-  if (as != reading::number && as != reading::json) return cell;
-  json value = parse_json(text);
-  if (as == reading::number && !value.is_number()) throw refused{"not a number, but '" + text + "'"};
-  return value;
+  if (as == reading::number) return number_of(text);
+  return as == reading::json ? parse_json(text) : cell;
 }
 
 const std::string& text_of(const json& value) {

@@ -13,6 +13,7 @@ const std::string format = "1";
 constexpr const char* schema = R"(
   CREATE TABLE IF NOT EXISTS users (id TEXT PRIMARY KEY, position INTEGER NOT NULL, shown TEXT NOT NULL) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS log (position INTEGER PRIMARY KEY, topic TEXT NOT NULL, shown TEXT NOT NULL);
+  CREATE TABLE IF NOT EXISTS waits (run INTEGER PRIMARY KEY, shown TEXT NOT NULL);
   CREATE TABLE IF NOT EXISTS totals (only INTEGER PRIMARY KEY CHECK (only = 1), shown TEXT NOT NULL);
 )";
 
@@ -56,6 +57,8 @@ archive::archive(const std::string& file) : file_(file) {
   drop_row_ = prepared("DELETE FROM log WHERE position = ?");
   save_user_ = prepared("INSERT OR REPLACE INTO users VALUES (?, ?, ?)");
   erase_user_ = prepared("DELETE FROM users WHERE id = ?");
+  save_wait_ = prepared("INSERT OR REPLACE INTO waits VALUES (?, ?)");
+  erase_wait_ = prepared("DELETE FROM waits WHERE run = ?");
   save_totals_ = prepared("INSERT OR REPLACE INTO totals VALUES (1, ?)");
 }
 
@@ -116,7 +119,8 @@ void archive::execute(const char* sql) {
 /// The disk is full, say. What stands in the file stays; callers of the API are served on.
 void archive::give_up() {
   std::cerr << "outbound-sandbox: " << failure().what() << "; from here on nothing is kept" << std::endl;
-  for (auto* one : {&add_row_, &drop_row_, &save_user_, &erase_user_, &save_totals_}) one->reset();
+  for (auto* one : {&add_row_, &drop_row_, &save_user_, &erase_user_, &save_wait_, &erase_wait_, &save_totals_})
+    one->reset();
   db_.reset();
 }
 
@@ -157,7 +161,20 @@ void archive::erase_user(const std::string& id) {
   run(erase_user_);
 }
 
-void archive::clear() { execute("DELETE FROM users; DELETE FROM log; DELETE FROM totals"); }
+void archive::save_wait(std::uint64_t number, const std::string& text) {
+  if (!db_) return;
+  put(save_wait_.get(), 1, number);
+  put(save_wait_.get(), 2, text);
+  run(save_wait_);
+}
+
+void archive::erase_wait(std::uint64_t number) {
+  if (!db_) return;
+  put(erase_wait_.get(), 1, number);
+  run(erase_wait_);
+}
+
+void archive::clear() { execute("DELETE FROM users; DELETE FROM log; DELETE FROM waits; DELETE FROM totals"); }
 
 void archive::each(const char* sql, const visitor& visit) {
   const auto rows = prepared(sql);

@@ -35,14 +35,17 @@ class archive {
   void drop_row(std::uint64_t position);
   void save_user(const std::string& id, std::uint64_t position, const std::string& text);
   void erase_user(const std::string& id);
+  void save_wait(std::uint64_t number, const std::string& text);
+  void erase_wait(std::uint64_t number);
   void clear();
 
-  /// `name` is the topic of a row, or the id of a user.
+  /// `name` is the topic of a row, or the id of a user; of a wait, it is empty, and `position` its number.
   using visitor = std::function<void(std::uint64_t position, const std::string& name, const std::string& text)>;
 
   /// In the order of the positions.
   void each_row(const visitor& visit) { each("SELECT position, topic, shown FROM log ORDER BY position", visit); }
   void each_user(const visitor& visit) { each("SELECT position, id, shown FROM users ORDER BY position", visit); }
+  void each_wait(const visitor& visit) { each("SELECT run, '', shown FROM waits ORDER BY run", visit); }
   /// What the newest `commit` said; empty if there was none.
   std::string totals() { return value_of("SELECT shown FROM totals"); }
   bool keeps() const { return db_ != nullptr; }
@@ -70,7 +73,7 @@ class archive {
 
   std::string file_;
   std::unique_ptr<sqlite3, closer> db_;  // null when nothing is kept
-  statement add_row_, drop_row_, save_user_, erase_user_, save_totals_;
+  statement add_row_, drop_row_, save_user_, erase_user_, save_wait_, erase_wait_, save_totals_;
 };
 
 }  // namespace sandbox

@@ -41,12 +41,6 @@ bool is_signed_64(const json& value) {
   return value.is_number_integer() && (!value.is_number_unsigned() || value.get<std::uint64_t>() <= largest);
 }
 
-bool is_id(const json& value) {
-  if (!is_signed_64(value)) return is_filled_string(value);
-  const auto number = value.get<std::int64_t>();
-  return number >= -max_exact_integer && number <= max_exact_integer;
-}
-
 template <bool (*Holds)(const json&)>
 bool is_array_of(const json& value) {
   return value.is_array() && std::all_of(value.begin(), value.end(), Holds);
@@ -159,6 +153,12 @@ std::vector<json> checked_bodies(const call& to, std::string_view text) {
   std::vector<json> one;
   one.push_back(std::move(value));
   return one;
+}
+
+bool is_id(const json& value) {
+  if (!is_signed_64(value)) return is_filled_string(value);
+  const auto number = value.get<std::int64_t>();
+  return number >= -max_exact_integer && number <= max_exact_integer;
 }
 
 std::string text_of_id(const json& id) { return id.is_string() ? id.get<std::string>() : id.dump(); }

@@ -40,6 +40,9 @@ std::size_t body_limit(std::string_view path);
 /// The bodies in `text`, one or, of a batch, up to 100, each with every field of the right type. Throws `refusal`.
 std::vector<json> checked_bodies(const call& to, std::string_view text);
 
+/// Whether users and campaigns can be known by it.
+bool is_id(const json& value);
+
 /// What users and campaigns are known by: 42 and "42" are the same one. `id` is a string or an integer.
 std::string text_of_id(const json& id);
 

@@ -33,7 +33,7 @@ std::string message(std::string_view name, const bookmark& at, std::string_view 
 
 }  // namespace
 
-feed::feed(const state& source, std::string_view last_event_id, std::atomic<int>& listeners)
+feed::feed(state& source, std::string_view last_event_id, std::atomic<int>& listeners)
     : source_(source), listeners_(listeners), read_(bookmark_of(last_event_id)) {
   if (++listeners_ <= max_listeners) return;
   --listeners_;
@@ -41,6 +41,7 @@ feed::feed(const state& source, std::string_view last_event_id, std::atomic<int>
 }
 
 std::string feed::next(clock::time_point now) {
+  source_.catch_up();
   const auto all = source_.news_since(read_);
   read_ = all.end;
   auto out = std::string(said_something_ == clock::time_point() ? reconnect_soon : "");

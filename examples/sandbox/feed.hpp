@@ -18,7 +18,7 @@ class feed {
 
   /// `last_event_id` is how far the listener has read, or empty. `listeners` counts those that live; throws `refusal`
   /// when they are too many.
-  feed(const state& source, std::string_view last_event_id, std::atomic<int>& listeners);
+  feed(state& source, std::string_view last_event_id, std::atomic<int>& listeners);
   feed(const feed&) = delete;
   feed& operator=(const feed&) = delete;
   ~feed() { --listeners_; }
@@ -29,7 +29,7 @@ class feed {
  private:
   std::string told(const news& all) const;
 
-  const state& source_;
+  state& source_;
   std::atomic<int>& listeners_;
   bookmark read_;
   bool knows_all_ = false;

@@ -22,7 +22,7 @@ void check_no_other(const fields& known, const json& body) {
   for (const auto& [name, value] : body.items()) {
     const auto is_this = [&name = name](const field& one) { return one.name == name; };
     if (std::any_of(known.begin(), known.end(), is_this)) continue;
-    throw refusal(code::unknown_field, "this call has no field " + in_quotes(name));
+    throw refusal(code::unknown_field, "there is no field " + in_quotes(name));
   }
 }
 

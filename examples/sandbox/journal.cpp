@@ -29,9 +29,12 @@ std::string_view name_of(topic about) {
     case topic::event: return "event";
     case topic::rejected: return "rejected";
     case topic::repeated: return "repeated";
-    case topic::faulted: break;
+    case topic::faulted: return "faulted";
+    case topic::campaign: return "campaign";
+    case topic::run: return "run";
+    case topic::clock: break;
   }
-  return "faulted";
+  return "clock";
 }
 
 std::uint64_t journal::touch(const std::string& user) {

@@ -19,9 +19,10 @@
 namespace sandbox {
 
 /// What rows are about.
-enum class topic { event, rejected, repeated, faulted };
+enum class topic { event, rejected, repeated, faulted, campaign, run, clock };
 
-inline constexpr std::array<topic, 4> topics = {topic::event, topic::rejected, topic::repeated, topic::faulted};
+inline constexpr std::array<topic, 7> topics = {topic::event,    topic::rejected, topic::repeated, topic::faulted,
+                                                topic::campaign, topic::run,      topic::clock};
 
 std::string_view name_of(topic about);
 
@@ -81,6 +82,9 @@ class journal {
   std::uint64_t newest_ = 0;
   std::array<bounded_log<row>, topics.size()> logs_ = {{
       {max_events, 256 * mebibyte},
+      {max_rows, 64 * mebibyte},
+      {max_rows, 64 * mebibyte},
+      {max_rows, 64 * mebibyte},
       {max_rows, 64 * mebibyte},
       {max_rows, 64 * mebibyte},
       {max_rows, 64 * mebibyte},

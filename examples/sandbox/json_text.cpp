@@ -15,6 +15,8 @@ constexpr int number_overflow = 406;  // nlohmann's id for a number that no doub
 /// quadratic time on long arrays.
 class tree_builder final : public nlohmann::json_sax<json> {
  public:
+  explicit tree_builder(std::size_t size) : size_(size) {}
+
   json take() { return std::move(root_); }
 
   bool null() override { return add(nullptr); }
@@ -37,11 +39,20 @@ class tree_builder final : public nlohmann::json_sax<json> {
     return true;
   }
 
-  bool parse_error(std::size_t, const std::string&, const json::exception& problem) override {
-    constexpr std::size_t enough = 200;  // it quotes the token it stopped at, which may be as long as the body
-    const auto message = std::string(problem.what()).substr(0, enough);
-    if (problem.id == number_overflow) throw refusal(code::out_of_range, member() + message);
-    throw refusal(code::malformed_json, message);
+  bool parse_error(std::size_t at, const std::string& token, const json::exception& problem) override {
+    if (problem.id == number_overflow) {
+      constexpr std::size_t enough = 100;  // it may be as long as the body
+      const auto shown = token.size() > enough ? token.substr(0, enough) + "..." : token;
+      throw refusal(code::out_of_range, member() + "a number is beyond what a double can hold: " + shown);
+    }
+    if (size_ == 0) throw refusal(code::malformed_json, "not JSON: it is empty");
+    if (at > size_)
+      throw refusal(code::malformed_json, "not JSON: it ends too early, behind byte " + std::to_string(size_));
+    const std::string_view what = problem.what();
+    const auto reason = what.substr(0, what.find("; last read: "));  // behind that stands what the caller wrote
+    const bool is_text = reason.find("ill-formed UTF-8") == reason.npos;
+    throw refusal(code::malformed_json,
+                  (is_text ? "not JSON: something is wrong at byte " : "not UTF-8: byte ") + std::to_string(at));
   }
 
  private:
@@ -74,6 +85,7 @@ class tree_builder final : public nlohmann::json_sax<json> {
     return true;
   }
 
+  std::size_t size_;  // of the text
   json root_;
   std::vector<json*> open_;  // valid while open: an array grows only after its last element is closed
   json* value_of_key_ = nullptr;
@@ -86,11 +98,13 @@ json parsed(std::string_view text) {
     throw refusal(code::malformed_json, "the body starts with a byte order mark");
   }
   if (text.find('\0') != std::string_view::npos) throw refusal(code::malformed_json, "the body holds a NUL byte");
-  tree_builder builder;
+  tree_builder builder(text.size());
   json::sax_parse(text.begin(), text.end(), &builder);
   return builder.take();
 }
 
 std::string written(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+std::string repaired(const std::string& text) { return json::parse(written(json(text))).get<std::string>(); }
 
 }  // namespace sandbox

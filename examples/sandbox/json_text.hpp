@@ -22,6 +22,9 @@ json parsed(std::string_view text);
 /// Compact text. Ill-formed UTF-8, which a refused body may hold, shows as U+FFFD.
 std::string written(const json& value);
 
+/// The text itself, with U+FFFD for what is no UTF-8.
+std::string repaired(const std::string& text);
+
 }  // namespace sandbox
 
 #endif

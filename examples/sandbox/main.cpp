@@ -1,4 +1,5 @@
 #include "archive.hpp"
+#include "campaign.hpp"
 #include "http_server.hpp"
 #include "service.hpp"
 
@@ -19,7 +20,8 @@ constexpr int exit_ok = 0;
 constexpr int exit_failed = 1;
 constexpr int exit_usage = 2;
 
-constexpr const char* usage = R"(Usage: outbound-sandbox [--port N] [--key KEY] [--deduplicate] [--db FILE]
+constexpr const char* usage =
+    R"(Usage: outbound-sandbox [--port N] [--key KEY] [--deduplicate] [--db FILE] [--campaigns FILE]
 
 A stand-in for the Outbound API on 127.0.0.1 that checks every call and shows what it understood.
 
@@ -27,6 +29,8 @@ A stand-in for the Outbound API on 127.0.0.1 that checks every call and shows wh
   --key KEY      the X-Outbound-Key that callers must send (default: sandbox-key)
   --deduplicate  process a call once only, however often it comes with the same X-Outbound-GUID
   --db FILE      keep what is shown in this SQLite file, and begin with what it has; without it, nothing is written
+  --campaigns FILE
+                 play the campaigns of this JSON file; what they would send is shown, and sent nowhere
   --help         show this text
 
 It prints one line, "listening on http://127.0.0.1:PORT", and runs until Ctrl-C or SIGTERM.
@@ -35,9 +39,10 @@ Open that address in a browser to look in.
 
 struct options {
   std::uint16_t port = 0;
-  std::string key = "sandbox-key";
+  std::string key = sandbox::usual_key;
   bool deduplicate = false;
-  std::string db{};  // empty for none
+  std::string db{};         // empty for none
+  std::string campaigns{};  // empty for none
   bool help = false;
 };
 
@@ -65,8 +70,8 @@ std::string key_of(std::string_view text) {
   return std::string(text);
 }
 
-std::string file_of(std::string_view text) {
-  if (text.empty()) throw usage_error("--db takes the name of a file");
+std::string file_of(std::string_view option, std::string_view text) {
+  if (text.empty()) throw usage_error(std::string(option) + " takes the name of a file");
   return std::string(text);
 }
 
@@ -82,23 +87,27 @@ options parsed(const std::vector<std::string_view>& arguments) {
       out.deduplicate = true;
       continue;
     }
-    if (name != "--port" && name != "--key" && name != "--db")
+    if (name != "--port" && name != "--key" && name != "--db" && name != "--campaigns")
       throw usage_error("unknown option '" + std::string(name) + "'");
     if (++at == arguments.end()) throw usage_error(std::string(name) + " needs a value");
     if (name == "--port") {
       out.port = port_of(*at);
     } else if (name == "--key") {
       out.key = key_of(*at);
+    } else if (name == "--db") {
+      out.db = file_of(name, *at);
     } else {
-      out.db = file_of(*at);
+      out.campaigns = file_of(name, *at);
     }
   }
   return out;
 }
 
 int serve(const options& wanted) {
+  auto campaigns =
+      wanted.campaigns.empty() ? std::vector<sandbox::campaign>() : sandbox::campaigns_in(wanted.campaigns);
   auto kept = wanted.db.empty() ? sandbox::archive() : sandbox::archive(wanted.db);
-  sandbox::service app(wanted.key, wanted.deduplicate, std::move(kept));
+  sandbox::service app(wanted.key, wanted.deduplicate, std::move(kept), std::move(campaigns));
   sandbox::http_server server(app, wanted.port);
   std::cout << "listening on http://127.0.0.1:" << server.port() << std::endl;
   server.run();
@@ -119,6 +128,9 @@ int main(int count, char** values) {
   } catch (const usage_error& problem) {
     std::cerr << "outbound-sandbox: " << problem.what() << "; --help shows the options\n";
     return exit_usage;
+  } catch (const sandbox::campaign_error& problem) {
+    std::cerr << "outbound-sandbox: " << problem.what() << '\n';
+    return exit_failed;
   } catch (const sandbox::archive_error& problem) {
     std::cerr << "outbound-sandbox: " << problem.what() << '\n';
     return exit_failed;

@@ -2,13 +2,12 @@
 
 #include "calls.hpp"
 #include "fields.hpp"
+#include "movable_clock.hpp"
 #include "page_files.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <chrono>
-#include <cstdint>
 #include <string_view>
 
 namespace sandbox {
@@ -39,14 +38,11 @@ bool is_json_type(std::string_view content_type) {
   return std::equal(type.begin(), type.end(), json_type.begin(), json_type.end(), equal);
 }
 
-std::int64_t unix_now() {
-  const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::seconds>(since_epoch).count();
+arrival arrival_of(request in) {
+  return {std::move(in.path), std::move(in.body), std::move(in.guid), std::move(in.client)};
 }
 
-arrival arrival_of(request in) {
-  return {std::move(in.path), std::move(in.body), std::move(in.guid), std::move(in.client), unix_now()};
-}
+bool is_duration(const json& value) { return value.is_string() && seconds_of(value.get_ref<const std::string&>()); }
 
 answer answer_of(const json& shown) { return {done, written(shown)}; }
 
@@ -124,7 +120,7 @@ struct service::own_route {
 };
 
 const service::own_route* service::find_own(const std::string& method, const std::string& path) {
-  static constexpr std::array<own_route, 15> routes = {{
+  static constexpr std::array<own_route, 18> routes = {{
       {"GET", "/sandbox/stream", &service::show_stream},
       {"GET", "/sandbox", &service::show_totals},
       {"DELETE", "/sandbox", &service::reset},
@@ -140,6 +136,9 @@ const service::own_route* service::find_own(const std::string& method, const std
       {"DELETE", "/sandbox/faults", &service::forget_faults},
       {"GET", "/sandbox/settings", &service::show_settings},
       {"POST", "/sandbox/settings", &service::change_settings},
+      {"GET", "/sandbox/campaigns", &service::show_campaigns},
+      {"GET", "/sandbox/clock", &service::show_clock},
+      {"POST", "/sandbox/clock", &service::change_clock},
   }};
   const auto is_asked_for = [&](const own_route& one) { return one.method == method && one.path == path; };
   const auto found = std::find_if(routes.begin(), routes.end(), is_asked_for);
@@ -204,6 +203,7 @@ answer service::processed(request in) {
 answer service::run_own(const request& in) {
   if (const auto* page = find_page(in.path); page != nullptr && in.method == page_method) return answer_of(*page);
   if (const auto* route = find_own(in.method, in.path)) {
+    state_.catch_up();
     auto out = (this->*route->run)(in);
     out.headers.emplace_back(as_typed);
     return out;
@@ -247,7 +247,9 @@ answer service::forget_faults(const request&) {
   return answer_of(json::object());
 }
 
-answer service::show_settings(const request&) { return answer_of(json{{"deduplicate", state_.deduplicates()}}); }
+answer service::show_settings(const request&) {
+  return answer_of(json{{"deduplicate", state_.deduplicates()}, {"usual_key", key_ == usual_key}});
+}
 
 answer service::change_settings(const request& in) {
   static const fields settings = {{"deduplicate", presence::required, {is_bool, "true or false"}}};
@@ -255,6 +257,23 @@ answer service::change_settings(const request& in) {
   check_fields(settings, wish);
   state_.deduplicate(wish.at("deduplicate").get<bool>());
   return show_settings(in);
+}
+
+answer service::show_campaigns(const request&) { return answer_of(state_.campaigns()); }
+answer service::show_clock(const request&) { return answer_of(state_.clock()); }
+
+answer service::change_clock(const request& in) {
+  static const fields changes = {
+      {"forward", presence::optional, {is_duration, a_duration}},
+      {"stopped", presence::optional, {is_bool, "true or false"}},
+  };
+  const auto wish = parsed(in.body);
+  check_fields(changes, wish);
+  if (wish.empty()) throw refusal(code::missing_field, R"(field "forward" (or "stopped") is missing)");
+  const auto stopped = wish.contains("stopped") ? std::optional(wish.at("stopped").get<bool>()) : std::nullopt;
+  const auto forward = wish.contains("forward") ? *seconds_of(wish.at("forward").get_ref<const std::string&>()) : 0;
+  state_.change_clock(stopped, forward);
+  return show_clock(in);
 }
 
 }  // namespace sandbox

@@ -17,6 +17,9 @@
 
 namespace sandbox {
 
+/// Unless another is asked for. It is no secret; any other may be one.
+inline constexpr const char* usual_key = "sandbox-key";
+
 /// A request without the HTTP library it came through.
 struct request {
   std::string method;
@@ -51,8 +54,8 @@ struct answer {
 /// What every request gets. Every member may be called from any thread.
 class service {
  public:
-  service(std::string key, bool deduplicate, archive kept)
-      : key_(std::move(key)), deduplicate_(deduplicate), state_(deduplicate, std::move(kept)) {}
+  service(std::string key, bool deduplicate, archive kept, std::vector<campaign> campaigns)
+      : key_(std::move(key)), deduplicate_(deduplicate), state_(deduplicate, std::move(kept), std::move(campaigns)) {}
 
   answer handle(request in);
   /// For what is found wrong before there is a whole request.
@@ -83,6 +86,9 @@ class service {
   answer forget_faults(const request&);
   answer show_settings(const request&);
   answer change_settings(const request& in);
+  answer show_campaigns(const request&);
+  answer show_clock(const request&);
+  answer change_clock(const request& in);
 
   std::string key_;
   bool deduplicate_;  // as at the start

@@ -15,6 +15,11 @@ void add_if_sent(json& out, const char* name, const std::optional<std::string>& 
   if (header) out[name] = *header;
 }
 
+std::uint64_t new_life() {
+  std::random_device random;
+  return (std::uint64_t{random()} << 32) | random();
+}
+
 json shown_arrival(const arrival& from) {
   json out = {{"path", from.path}, {"body", from.body}, {"received", from.received}};
   add_if_sent(out, "guid", from.guid);
@@ -47,21 +52,20 @@ std::optional<topic> topic_named(std::string_view name) {
 
 }  // namespace
 
-state::state(bool deduplicate, archive kept) : deduplicate_(deduplicate), archive_(std::move(kept)) {
-  if (archive_.keeps()) restore();
-}
+state::contents::contents(const std::vector<campaign>& campaigns) : life(new_life()), runs(campaigns) {}
 
-state::contents state::new_contents() {
-  std::random_device random;
-  contents out;
-  out.life = (std::uint64_t{random()} << 32) | random();
-  return out;
+state::state(bool deduplicate, archive kept, std::vector<campaign> campaigns)
+    : campaigns_(std::move(campaigns)), deduplicate_(deduplicate), archive_(std::move(kept)) {
+  if (archive_.keeps()) restore();
+  introduce_campaigns();
 }
 
 void state::accept(const call& to, std::vector<json> bodies, arrival from) {
   auto entry = delivery_of(to, bodies, from.body, from.guid);
   const std::lock_guard hold(lock_);
   archive_.begin();
+  pass();
+  from.received = all_.clock.now();
   judge(entry);
   if (entry.seen != sighting::first) add(topic::repeated, shown_repeat(from, entry), from.body.size());
   if (entry.applied) {
@@ -84,20 +88,22 @@ void state::judge(delivery& one) {
 }
 
 void state::reject(arrival from, const refusal& why) {
+  const std::lock_guard hold(lock_);
+  from.received = all_.clock.now();
   auto shown = shown_arrival(from);
   shown["status"] = why.status();
   shown["reason"] = why.what();
-  const std::lock_guard hold(lock_);
   archive_.begin();
   add(topic::rejected, std::move(shown), from.body.size());
   commit();
 }
 
 void state::meet(const fault& planned, arrival from) {
+  const std::lock_guard hold(lock_);
+  from.received = all_.clock.now();
   auto shown = shown_arrival(from);
   shown["fault"] = planned.name;
   shown["processed"] = planned.processed;
-  const std::lock_guard hold(lock_);
   archive_.begin();
   ++all_.faults[planned.name];
   add(topic::faulted, std::move(shown), from.body.size());
@@ -115,19 +121,47 @@ bool state::deduplicates() const {
 }
 
 void state::reset() {
-  auto forgotten = new_contents();  // there may be much to free, which nobody has to wait for
+  contents forgotten(campaigns_);  // there may be much to free, which nobody has to wait for
   const std::lock_guard hold(lock_);
   std::swap(all_, forgotten);
   archive_.clear();
+  introduce_campaigns();
+}
+
+void state::catch_up() {
+  const std::lock_guard hold(lock_);
+  if (!all_.runs.is_due(all_.clock.now())) return;
+  archive_.begin();
+  pass();
+  commit();
+}
+
+void state::change_clock(std::optional<bool> stopped, std::int64_t forward) {
+  const std::lock_guard hold(lock_);
+  auto changed = all_.clock;
+  if (stopped) changed.stop(*stopped);
+  changed.forward(forward);
+  archive_.begin();
+  all_.clock = changed;
+  auto row = changed.shown();
+  const auto size = row.size();
+  add(topic::clock, std::move(row), size);
+  pass();
+  commit();
+}
+
+/// They are in the file of campaigns, and so not in the archive.
+void state::introduce_campaigns() {
+  for (const auto& one : campaigns_) {
+    all_.told.add(topic::campaign, one.shown, 0, [](std::uint64_t) {});
+  }
 }
 
 void state::apply(const call& to, json body, const arrival& from, const delivery& as) {
-  if (to.what == action::track) {
-    return add(topic::event, shown_event(std::move(body), from, as.seen), from.body.size() / as.users.size());
-  }
+  if (to.what == action::track) return track(std::move(body), from, as);
   switch (to.what) {
     case action::track: break;
-    case action::identify: identify(body); break;
+    case action::identify: identify(body, from.received); break;
     case action::register_token: user_of(body).register_token(to.platform, token_of(body)); break;
     case action::disable_token:
       if (body.contains("all")) {
@@ -144,7 +178,15 @@ void state::apply(const call& to, json body, const arrival& from, const delivery
   changed(text_of_id(body.at("user_id")));
 }
 
-void state::identify(const json& body) {
+void state::track(json body, const arrival& from, const delivery& as) {
+  const auto user_id = body.at("user_id");
+  const auto name = body.at("event").get<std::string>();
+  add(topic::event, shown_event(std::move(body), from, as.seen), from.body.size() / as.users.size());
+  const bool has_happened = as.seen == sighting::duplicate;  // no message for what is only sent again
+  if (!has_happened) tell(all_.runs.note(user_id, name, from.received, user_finder()));
+}
+
+void state::identify(const json& body, std::int64_t now) {
   auto& who = user_of(body);
   if (const auto alias = body.find("previous_id"); alias != body.end()) {
     const auto previous = all_.users.find(text_of_id(*alias));
@@ -154,6 +196,7 @@ void state::identify(const json& body) {
       archive_.erase_user(previous->first);
       all_.users.erase(previous);
     }
+    tell(all_.runs.join(text_of_id(*alias), body.at("user_id"), now));
   }
   who.identify(body);
 }
@@ -175,6 +218,27 @@ void state::add(topic about, json shown, std::size_t bytes) {
 void state::changed(const std::string& id) {
   const auto position = all_.told.touch(id);
   if (archive_.keeps()) archive_.save_user(id, position, written(all_.users.at(id).shown()));
+}
+
+void state::tell(const campaign_runs::changes& all) {
+  for (const auto& one : all) {
+    const auto text = written(one.shown);
+    add(topic::run, one.shown, text.size());
+    if (one.waits) {
+      archive_.save_wait(one.run, text);
+    } else {
+      archive_.erase_wait(one.run);
+    }
+  }
+}
+
+void state::pass() { tell(all_.runs.pass(all_.clock.now(), user_finder())); }
+
+campaign_runs::find_user state::user_finder() const {
+  return [this](const std::string& id) {
+    const auto found = all_.users.find(id);
+    return found == all_.users.end() ? user().shown() : found->second.shown();
+  };
 }
 
 void state::commit() {
@@ -200,7 +264,13 @@ void state::restore_rows() {
   archive_.each_row([&](std::uint64_t position, const std::string& name, const std::string& text) {
     const auto about = topic_named(name);
     if (!about) throw archive_.damaged("it has a row about '" + name + "'");
-    all_.told.restore(*about, {position, json::parse(text)}, text.size(), drop);
+    auto shown = json::parse(text);
+    if (*about == topic::clock) all_.clock = movable_clock(shown);
+    if (*about == topic::run) all_.runs.skip_to(shown.at("run"));
+    all_.told.restore(*about, {position, std::move(shown)}, text.size(), drop);
+  });
+  archive_.each_wait([this](std::uint64_t number, const std::string&, const std::string& text) {
+    all_.runs.restore(number, json::parse(text));
   });
 }
 
@@ -212,6 +282,7 @@ void state::resume(const json& totals) {
   all_.duplicates = totals.at("duplicates");
   all_.conflicts = totals.at("conflicts");
   all_.faults = totals.at("faults").get<std::map<std::string, std::uint64_t>>();
+  all_.runs.resume(totals.value("campaigns", json::object()));
 }
 
 json state::shown(topic about) const {
@@ -257,6 +328,29 @@ json state::faulted() const {
   return shown(topic::faulted);
 }
 
+json state::campaigns() const {
+  const std::lock_guard hold(lock_);
+  const auto ended = shown(topic::run);
+  auto rows = json::array();
+  for (const auto& one : campaigns_) {
+    auto out = one.shown;
+    out["waiting"] = all_.runs.waiting(one);
+    for (const char* how : {"reached", "sent", "unsent"}) {
+      out[how] = json::array();
+      for (const auto& run : ended) {
+        if (run.at("campaign") == one.shown.at("id") && run.at("state") == how) out[how].push_back(run);
+      }
+    }
+    rows.push_back(std::move(out));
+  }
+  return rows;
+}
+
+json state::clock() const {
+  const std::lock_guard hold(lock_);
+  return all_.clock.shown();
+}
+
 std::string state::deliveries() const {
   std::vector<delivery> rows;  // a copy, as writing takes much longer than copying
   {
@@ -275,7 +369,7 @@ json state::all_totals() const {
   return {{"users", all_.users.size()},        {"events", all_.told.log(topic::event).total()},
           {"requests", all_.requests.total()}, {"rejected", all_.told.log(topic::rejected).total()},
           {"duplicates", all_.duplicates},     {"conflicts", all_.conflicts},
-          {"faults", json(all_.faults)}};
+          {"faults", json(all_.faults)},       {"campaigns", all_.runs.totals()}};
 }
 
 std::string state::text_of(const journal::step& one) const {

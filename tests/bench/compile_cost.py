@@ -83,11 +83,15 @@ NLOHMANN = '#include <nlohmann/json.hpp>\n' + DATA + TREE % {
     'array': 'nlohmann::json', 'object': 'nlohmann::json', 'dump': 'body.dump()'}
 BOOST_JSON = '#include <boost/json.hpp>\n' + DATA + TREE % {
     'array': 'boost::json::array', 'object': 'boost::json::object', 'dump': 'boost::json::serialize(body)'}
+IMPLEMENTATION = '#define OUTBOUND_IMPLEMENTATION\n#include "outbound.hpp"\n'
 NOTHING = DATA + 'void build(const std::string& event) { use(event); }\n'
 
 BASE = 'nlohmann'
 FILES = [  # name, source, flags
     ('<string>, <string_view>, <vector> alone', NOTHING, []),
+    ('outbound, OUTBOUND_SEPARATE and _NO_THREADS', OUTBOUND, ['-DOUTBOUND_SEPARATE', '-DOUTBOUND_NO_THREADS']),
+    ('outbound, OUTBOUND_SEPARATE', OUTBOUND, ['-DOUTBOUND_SEPARATE']),
+    ('outbound, its implementation, once', IMPLEMENTATION, ['-DOUTBOUND_SEPARATE']),
     ('outbound, OUTBOUND_NO_THREADS', OUTBOUND, ['-DOUTBOUND_NO_THREADS']),
     ('outbound', OUTBOUND, []),
     ('outbound, included only', '#include "outbound.hpp"\n', []),

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -41,6 +42,8 @@ class Place:
         self.compiler = options.compiler
         self.folder = pathlib.Path(folder)
         self.environment = dict(os.environ, CXX=' '.join(options.compiler))
+        self.header = (self.source / 'outbound.hpp').read_text(encoding='utf-8')
+        self.version = re.search(r'#define OUTBOUND_VERSION_STRING "(.+)"', self.header).group(1)
 
     def install(self):
         root = self.folder / 'root'
@@ -48,6 +51,21 @@ class Place:
         built = json.loads(run('meson', 'introspect', '--buildoptions', self.build))
         prefix = next(o['value'] for o in built if o['name'] == 'prefix')
         return root, root / prefix.lstrip('/')
+
+    def compile_and_run(self, *flags):
+        run(*self.compiler, '-std=c++17', HERE / 'app.cpp', '-o', self.folder / 'app', *flags)
+        run(self.folder / 'app')
+
+    def meson(self, project):
+        """Builds and tests it; what comes as a subproject is to bring no target of its own."""
+        run('meson', 'setup', self.folder / 'build', project, env=self.environment)
+        targets = [t['name'] for t in json.loads(run('meson', 'introspect', '--targets', self.folder / 'build'))]
+        if targets != ['app']:
+            sys.exit('a subproject brings targets of its own: %s' % targets)
+        run('meson', 'test', '-C', self.folder / 'build')
+
+    def files_of(self, folder):
+        return sorted(str(f.relative_to(folder)) for f in folder.rglob('*') if not f.is_dir())
 
     def cmake(self, project, *arguments):
         need('cmake', 'ninja')
@@ -74,8 +92,7 @@ def pkg_config(place):
     environment = dict(place.environment, PKG_CONFIG_SYSROOT_DIR=str(root),
                        PKG_CONFIG_PATH=str(prefix / 'share' / 'pkgconfig'))
     flags = run('pkg-config', '--cflags', '--libs', 'outbound >= 1.0', env=environment).split()
-    run(*place.compiler, '-std=c++17', HERE / 'app.cpp', '-o', place.folder / 'app', *flags)
-    run(place.folder / 'app')
+    place.compile_and_run(*flags)
 
 
 def meson_subproject(place):
@@ -87,25 +104,36 @@ def meson_subproject(place):
     for name in ('outbound.hpp', 'meson.build', 'meson_options.txt', 'tests', 'examples'):
         (project / 'subprojects' / 'outbound').mkdir(exist_ok=True)
         (project / 'subprojects' / 'outbound' / name).symlink_to(place.source / name)
-    run('meson', 'setup', place.folder / 'build', project, env=place.environment)
-    targets = [t['name'] for t in json.loads(run('meson', 'introspect', '--targets', place.folder / 'build'))]
-    if targets != ['app']:
-        sys.exit('a subproject brings targets of its own: %s' % targets)
-    run('meson', 'test', '-C', place.folder / 'build')
+    place.meson(project)
 
 
 def wrap(place):
-    """The wrap file: what it provides is what meson.build overrides."""
-    text = (place.source / 'examples' / 'packaging' / 'outbound.wrap').read_text()
-    if 'dependency_names = outbound' not in text or "override_dependency('outbound'" not in (place.source / 'meson.build').read_text():
-        sys.exit('outbound.wrap and meson.build name different dependencies')
+    """The wrap file, as it stands but for the URL: that of a repository made of these sources for the occasion."""
+    need('git')
+    origin = place.folder / 'origin'
+    shutil.copytree(place.source, origin, ignore=lambda folder, names: [
+        n for n in names if pathlib.Path(folder) == place.source and (n == '.git' or n.startswith('build'))])
+    git = ['git', '-C', origin, '-c', 'user.name=test', '-c', 'user.email=test@example.com']
+    alone = dict(place.environment, GIT_CONFIG_GLOBAL=os.devnull, GIT_CONFIG_NOSYSTEM='1')
+    for command in (['init', '--quiet'], ['add', '--all'], ['commit', '--quiet', '-m', place.version], ['tag', 'v' + place.version]):
+        run(*git, *command, env=alone)
+    project = place.folder / 'project'
+    shutil.copytree(HERE / 'meson_subproject', project)
+    shutil.copy(HERE / 'app.cpp', project)
+    (project / 'subprojects').mkdir()
+    text, urls = re.subn(r'(?m)^url = .*$', 'url = ' + origin.as_uri(),
+                         (place.source / 'examples' / 'packaging' / 'outbound.wrap').read_text())
+    if urls != 1:
+        sys.exit('outbound.wrap names %d places to take the sources from' % urls)
+    (project / 'subprojects' / 'outbound.wrap').write_text(text)
+    place.environment = alone
+    place.meson(project)
 
 
 def copied(place):
     """A header copied into a tree, and one compiler call."""
     shutil.copy(place.source / 'outbound.hpp', place.folder)
-    run(*place.compiler, '-std=c++17', '-I', place.folder, HERE / 'app.cpp', '-pthread', '-o', place.folder / 'app')
-    run(place.folder / 'app')
+    place.compile_and_run('-I', place.folder, '-pthread')
 
 
 def module(place):
@@ -118,25 +146,78 @@ def module(place):
     run(place.folder / 'app')
 
 
+def module_names(place):
+    """outbound.cppm exports each public name of the header, and nothing else."""
+    public = place.header[place.header.index('namespace outbound {'):place.header.index('}  // namespace outbound')]
+    public = re.sub(r'(?ms)^namespace (detail|ranges) \{$.*?^\}  // namespace \1$', '', public)
+    declaration = re.compile(r'(?:enum class|class|struct) (\w+)|using (\w+) ='  # types, and what starts at the margin
+                             r'|(?!template|using|static_assert|enum|return|namespace|inline namespace)\w.*?\b(\w+)(?:[({;]| =)')
+    found = [declaration.match(line) for line in public.splitlines() if 'operator' not in line]
+    names = {name for m in found if m for name in m.groups() if name}
+    text = (place.source / 'examples' / 'modules' / 'outbound.cppm').read_text()
+    exported = set(re.findall(r'(?m)^using outbound::(\w+);$', text))
+    if not {'outbox', 'interpret', 'no_transport', 'callback'} <= names or names != exported:
+        sys.exit('not exported: %s; exported, but not public: %s' % (sorted(names - exported), sorted(exported - names)))
+
+
 def conan(place):
-    """The recipe: conan where it is, else that it is Python and names the files that exist."""
+    """The recipe: with Conan where it is, else with a stand-in that shows what it packages."""
     recipe = place.source / 'examples' / 'packaging' / 'conan' / 'conanfile.py'
-    compile(recipe.read_text(), str(recipe), 'exec')
     if shutil.which('conan'):
-        run('conan', 'create', recipe.parent, env=dict(os.environ, CONAN_HOME=str(place.folder / 'conan')))
-    else:
-        skip('conan is not installed; the recipe compiles as Python, and that is all that was tried')
+        home = dict(place.environment, CONAN_HOME=str(place.folder / 'conan'))
+        run('conan', 'profile', 'detect', env=home)
+        run('conan', 'create', recipe.parent, env=home)
+    package = place.folder / 'package'
+    said = run(sys.executable, HERE / 'conan_recipe.py', recipe, package).split()
+    if said != ['outbound', place.version, 'pthread']:
+        sys.exit('the recipe packages %s' % said)
+    if place.files_of(package) != ['include/outbound.hpp', 'licenses/LICENSE']:
+        sys.exit('the recipe packages %s' % place.files_of(package))
+    place.compile_and_run('-I', package / 'include', *('-l' + library for library in said[2:]))
 
 
 def vcpkg(place):
-    """The port: its manifest has the header's version; vcpkg itself cannot be had here."""
+    """The port, where its own comment says that vcpkg finds it, with a stand-in for vcpkg; then find_package."""
     port = place.source / 'examples' / 'packaging' / 'vcpkg'
-    version = json.loads((port / 'vcpkg.json').read_text())['version']
-    if '#define OUTBOUND_VERSION_STRING "%s"' % version not in (place.source / 'outbound.hpp').read_text():
-        sys.exit('vcpkg.json and outbound.hpp disagree about the version')
+    overlay = place.source / re.search(r'--overlay-ports=([\w/]*\w)', (port / 'portfile.cmake').read_text()).group(1)
+    # vcpkg takes a folder with a manifest for a port, any other for one of ports, each in a folder of its name.
+    found = overlay if (overlay / 'vcpkg.json').is_file() else overlay / 'outbound'
+    if found != port:
+        sys.exit('vcpkg would look for the port in %s, and it is in %s' % (found, port))
+    manifest = json.loads((port / 'vcpkg.json').read_text())
+    if (manifest['name'], manifest['version']) != ('outbound', place.version):
+        sys.exit('vcpkg.json is of %s %s' % (manifest['name'], manifest['version']))
+    need('cmake')
+    package = place.folder / 'package'
+    run('cmake', '-DPORT_DIR=%s' % port, '-DPACKAGE_DIR=%s' % package, '-P', HERE / 'vcpkg.cmake')
+    share = 'share/outbound/'
+    files = ['include/outbound.hpp', share + 'copyright', share + 'outboundConfig.cmake', share + 'outboundConfigVersion.cmake']
+    if place.files_of(package) != files:
+        sys.exit('the port installs %s' % place.files_of(package))
+    place.cmake('cmake', '-DCMAKE_PREFIX_PATH=%s' % package)
 
 
-WAYS = {f.__name__: f for f in (cmake, fetchcontent, pkg_config, meson_subproject, wrap, copied, module, conan, vcpkg)}
+def httplib(place):
+    """transports/httplib.hpp compiles with the flags that its head names, and says what is missing without them."""
+    need('pkg-config')
+    if subprocess.run(['pkg-config', '--exists', 'cpp-httplib', 'openssl'], check=False).returncode != 0:
+        skip('cpp-httplib and OpenSSL are not installed')
+    transport = place.source / 'examples' / 'transports' / 'httplib.hpp'
+    flags = re.findall(r'(?<=\s)-[DLlp][\w-]*\w', transport.read_text().split('#ifndef', 1)[0])
+    if '-lcpp-httplib' not in run('pkg-config', '--libs', 'cpp-httplib').split():  # it is a header, not a library
+        flags.remove('-lcpp-httplib')
+    app = place.folder / 'app.cpp'
+    app.write_text('#include "%s"\nint main() { return transports::httplib_transport{}(outbound::request{}) ? 1 : 0; }\n' % transport)
+    command = [*place.compiler, '-std=c++17', '-I', place.source, app, '-o', place.folder / 'app']
+    run(*command, *flags)
+    run(place.folder / 'app')
+    without = subprocess.run([*command, '-fsyntax-only'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if without.returncode == 0 or '-DCPPHTTPLIB_OPENSSL_SUPPORT' not in without.stdout:
+        sys.exit('without a flag the compiler says:\n' + without.stdout)
+
+
+WAYS = {f.__name__: f for f in (cmake, fetchcontent, pkg_config, meson_subproject, wrap, copied, module, module_names, conan, vcpkg,
+                                httplib)}
 if __name__ == '__main__':
     parser = argparse.ArgumentParser()
     parser.add_argument('way', choices=WAYS)

@@ -19,19 +19,31 @@ CLANG_WARNINGS = '''-Weverything -Wno-c++98-compat -Wno-c++98-compat-pedantic -W
 STANDARDS = ('-std=c++17', '-std=c++20', '-std=c++2b', '-std=c++2c')
 
 # Measured with g++ 12 and libstdc++ 12. PERFORMANCE's goals: 20 KB of code for one track, 26,000 lines (33,000 with the
-# outbox). The lines without threads miss theirs by 0.6 %, and are kept from growing.
+# outbox). The lines without threads miss theirs by 0.8 %, and are kept from growing; <cstring> alone has 221 of them. With
+# OUTBOUND_SEPARATE, which is for those who mind, they are 23,300.
 GOAL_LINES = 26000
-MOST_LINES, MOST_LINES_WITH_OUTBOX = 26200, 33000
+MOST_LINES, MOST_LINES_WITH_OUTBOX, MOST_LINES_SEPARATE = 26300, 33000, 23500
 GOAL_TEXT = 20 * 1024
 MOST_FRAME = 4096
 
-USE_ALL = '#include "everything.hpp"\nint main() { return static_cast<int>(everything::run().size() % 2); }\n'
+USE_ALL = '''#include "everything.hpp"
+namespace {
+struct used { int a; };
+OUTBOUND_FIELDS(used, a)
+struct unused { int a; };
+OUTBOUND_FIELDS(unused, a)
+}
+int main() { return static_cast<int>((everything::run().size() + outbound::array::of(used{1}).text().size()) % 2); }
+'''
 ONE_TRACK = '''#include "outbound.hpp"
 std::string body(const std::string& id, const std::string& event, double price);
 std::string body(const std::string& id, const std::string& event, double price) {
   return std::string{outbound::user{id}.track(event).property("price", price).property("currency", "EUR").body()};
 }
 '''
+
+
+IMPLEMENTATION = '#define OUTBOUND_IMPLEMENTATION\n#include "outbound.hpp"\n'
 
 
 def silent(compiler, warnings, levels):
@@ -43,6 +55,10 @@ def silent(compiler, warnings, levels):
             done = compiler.output(warnings + ['-Werror', level, '-c', '-o', os.devnull], USE_ALL, std=std)
             if done.returncode != 0:
                 fail('%s %s %s warns:' % (compiler, std, level), done.stdout)
+    for source in (USE_ALL, IMPLEMENTATION):
+        done = compiler.output(warnings + ['-Werror', '-DOUTBOUND_SEPARATE', levels[0], '-c', '-o', os.devnull], source)
+        if done.returncode != 0:
+            fail('%s with OUTBOUND_SEPARATE warns:' % compiler, done.stdout)
 
 
 def warnings(compiler):
@@ -50,6 +66,14 @@ def warnings(compiler):
     if not compiler.is_gcc:
         skip('the list is for gcc; this is ' + str(compiler))
     silent(compiler, GCC_WARNINGS, ['-O0', '-O2'])
+
+
+def warnings_32_bit(compiler):
+    """[F69] The same where size_t has 32 bits."""
+    name = toolchain.find_first('arm-linux-gnueabihf-g++', 'powerpc-linux-gnu-g++')
+    if name is None:
+        skip('no g++ for a machine of 32 bits is installed')
+    silent(toolchain.Compiler([name], compiler.include), GCC_WARNINGS, ['-O2'])
 
 
 def weverything(compiler):
@@ -85,12 +109,13 @@ def size(compiler):
     outbox = re.search(r'^class outbox\b[^;{]*\{', compiler.header.read_text(encoding='utf-8'), re.MULTILINE)
     reference = compiler.is_gcc and compiler.macros['__GNUC__'] == '12' and compiler.macros.get('__x86_64__') == '1' \
         and '__LP64__' in compiler.macros
-    for macros, most in ((['-DOUTBOUND_NO_THREADS'], MOST_LINES), ([], MOST_LINES_WITH_OUTBOX if outbox else MOST_LINES)):
+    for macros, most in ((['-DOUTBOUND_SEPARATE', '-DOUTBOUND_NO_THREADS'], MOST_LINES_SEPARATE),
+                         (['-DOUTBOUND_NO_THREADS'], MOST_LINES), ([], MOST_LINES_WITH_OUTBOX if outbox else MOST_LINES)):
         done = compiler.output(macros + ['-E', '-P'], '#include "outbound.hpp"\n')
         if done.returncode != 0:
             fail('does not preprocess:', done.stdout)
         lines = done.stdout.count('\n')
-        print('preprocessed lines%s: %d (goal without threads %d, at most %d)' % (' ' + macros[0] if macros else '', lines, GOAL_LINES, most))
+        print('preprocessed lines %s: %d (goal without threads %d, at most %d)' % (' '.join(macros), lines, GOAL_LINES, most))
         if reference and lines > most:
             fail('more than %d preprocessed lines: %d' % (most, lines))
     text = code_size(compiler, ['-O2'])
@@ -131,6 +156,26 @@ def one_definition(compiler):
             fail('the two units, linked with -flto, disagree:', done.stdout)
 
 
+def separate(compiler):
+    """[F78] With OUTBOUND_SEPARATE a file has no code of ours but its own templates', and needs one that has the rest."""
+    tool = toolchain.find_first('nm')
+    if tool is None:
+        skip('there is no `nm` to look with')
+    with toolchain.scratch() as folder:
+        using, without = pathlib.Path(folder) / 'using.o', pathlib.Path(folder) / 'without'
+        done = compiler.output(['-DOUTBOUND_SEPARATE', '-O0', '-c', '-o', using], USE_ALL)
+        if done.returncode != 0:
+            fail('does not build with OUTBOUND_SEPARATE:', done.stdout)
+        symbols = toolchain.run([tool, '-C', using]).stdout
+        for name in ('batch::batch(', 'client::send(', 'message::problems(', 'user::user(', 'writer::put('):
+            found = re.findall(r'^\S*\s+(\w) .*\b' + re.escape(name), symbols, re.MULTILINE)
+            if found != ['U'] * len(found) or not found:
+                fail('%s is %s in a file that has no implementation' % (name, found or 'not used'))
+        linked = toolchain.run(compiler.command + [using, '-o', without])
+        if linked.returncode == 0 or 'undefined reference' not in linked.stdout and 'undefined symbol' not in linked.stdout:
+            fail('linked without an implementation:', linked.stdout[:1000])
+
+
 def no_shared_symbols(_, first, second):
     """[F66] Two libraries with two versions of the header define no symbol of ours under one name."""
     tool = toolchain.find_first('nm')
@@ -154,7 +199,8 @@ def no_shared_symbols(_, first, second):
     print('%d and %d symbols of ours, none in both' % (len(a), len(b)))
 
 
-CHECKS = {f.__name__: f for f in (warnings, weverything, frames, size, one_definition, no_shared_symbols)}
+CHECKS = {f.__name__: f for f in (warnings, warnings_32_bit, weverything, frames, size, one_definition, separate,
+                                no_shared_symbols)}
 if __name__ == '__main__':
     OWN, COMPILER = toolchain.arguments(1)
     if OWN[0] not in CHECKS:

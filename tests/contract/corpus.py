@@ -1,6 +1,6 @@
 """[F7] [F64] [F72] [F73] One program, built in many ways, prints the same: corpus.py VARIANT REFERENCE --include DIR -- COMPILER...
 
-REFERENCE is corpus.cpp as this build made it. VARIANT is a key of VARIANTS, or `valgrind`.
+REFERENCE is tests/platforms/corpus.cpp as this build made it. VARIANT is a key of VARIANTS, or `valgrind`.
 """
 import pathlib
 import shutil
@@ -10,7 +10,10 @@ import sys
 import toolchain
 from toolchain import HERE, fail, skip
 
-# name: (compiler or None for the one in use, flags, what runs it)
+CORPUS = HERE.parent / 'platforms' / 'corpus.cpp'
+DATA = HERE.parent / 'data'
+
+# name: (compiler or None for the one in use, flags and further files, what runs it)
 VARIANTS = {
     'unsigned-char': (None, ['-O2', '-funsigned-char'], []),
     'signed-char': (None, ['-O2', '-fsigned-char'], []),
@@ -18,6 +21,7 @@ VARIANTS = {
     'lto': (None, ['-O3', '-flto'], []),
     'unoptimised': (None, ['-O0'], []),
     'small': (None, ['-Os', '-ffunction-sections', '-fno-exceptions', '-fno-rtti'], []),
+    'separate': (None, ['-O2', '-DOUTBOUND_SEPARATE', HERE / 'implementation.cpp'], []),
     'checked-library': (None, ['-O1', '-D_GLIBCXX_DEBUG', '-D_GLIBCXX_DEBUG_PEDANTIC', '-D_GLIBCXX_ASSERTIONS',
                                '-D_LIBCPP_HARDENING_MODE=_LIBCPP_HARDENING_MODE_DEBUG'], []),
     'c++20': (None, ['-O2', '-std=c++20'], []),
@@ -32,23 +36,24 @@ VARIANTS = {
 }
 
 
-def output_of(command):
-    done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+def output_of(command, *part):
+    done = subprocess.run([str(c) for c in command + [DATA, *part]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
     if done.returncode != 0:
         fail('%s ended with %d:' % (command[-1], done.returncode), done.stderr.decode('utf-8', 'replace'))
     return done.stdout
 
 
 def compare(reference, other, name):
-    a, b = output_of([reference]), output_of(other)
-    if len(a) < 100000:
-        fail('the reference printed only %d bytes: this test is broken' % len(a))
-    if a == b:
-        print('%d bytes, all the same' % len(a))
+    parts, others = output_of([reference]).splitlines(), output_of(other).splitlines()
+    if len(parts) < 5:
+        fail('the reference printed only %d lines: this test is broken' % len(parts))
+    if parts == others:
+        print(*(p.decode() for p in parts), sep='\n')
         return
-    lines, others = a.split(b'\n'), b.split(b'\n')
+    part = next(p for i, p in enumerate(parts) if others[i:i + 1] != [p]).split()[0].decode()
+    lines, others = output_of([reference], part).split(b'\n'), output_of(other, part).split(b'\n')
     differing = [i for i in range(max(len(lines), len(others))) if lines[i:i + 1] != others[i:i + 1]]
-    fail('%d of %d lines differ in the build %s; the first:' % (len(differing), len(lines), name),
+    fail('%d of %d lines of the part %s differ in the build %s; the first:' % (len(differing), len(lines), part, name),
          *('  line %d\n    reference %.300s\n    %-9s %.300s' % (i + 1, lines[i:i + 1], name, others[i:i + 1])
            for i in differing[:5]))
 
@@ -74,12 +79,12 @@ def main():
             if shutil.which(tool) is None:
                 skip('%s is not installed' % tool)
         compiler = toolchain.Compiler([name], compiler.include)
-    elif not links(compiler, flags):
-        skip('%s cannot build with %s here' % (compiler, ' '.join(flags)))
+    elif not links(compiler, [f for f in flags if not str(f).endswith('.cpp')]):
+        skip('%s cannot build with %s here' % (compiler, flags))
     with toolchain.scratch() as folder:
         program = pathlib.Path(folder) / 'corpus'
-        std = next((f for f in flags if f.startswith('-std=')), None)
-        compiler.must(flags + [HERE / 'corpus.cpp', '-o', program], 'the corpus', std=std)
+        std = next((f for f in flags if str(f).startswith('-std=')), None)
+        compiler.must(flags + [CORPUS, '-o', program], 'the corpus', std=std)
         compare(reference, (runner or runner_here(program)) + [program], variant)
     return 0
 

@@ -16,6 +16,7 @@ void count_a_loss(const outbound::event&);
 FRAMES = [
     ('', '\nvoid use(outbound::track m) {\n', '\n}\n'),  # the types first, then the statement
     ('void use(outbound::client client, const outbound::user& ada) {\n', '', '\n}\n'),
+    ('', '', ''),
 ]
 
 

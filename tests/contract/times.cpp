@@ -59,7 +59,7 @@ int main() {
   expect<days>(2932896, "253402214400");
   expect<days>((std::numeric_limits<std::int32_t>::max)(), "185542587100800");
   expect<weeks>((std::numeric_limits<std::int64_t>::max)(), "9223372036854775807");  // saturates
-  expect<weeks>((std::numeric_limits<std::int64_t>::min)(), "-9223372036854775807");
+  expect<weeks>((std::numeric_limits<std::int64_t>::min)(), "-9223372036854775808");
   expect_track(0, "0");  // a time, not "now"
   expect_track(-1, "-1");
   expect_track(951782400, "951782400");    // 2000-02-29

@@ -133,8 +133,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                          },
                          o};
   const outbound::error e = leaky.send(m).error();
-  // "[key]", which stands where the key was, and what is beside it may make a key with such a bracket anew.
-  if (key.size() >= 8 && !contains(said, key.substr(0, 4)) && !contains(key, "]") && !contains(key, "["))
+  if (key.size() >= 8 && !contains(said, key.substr(0, 4)))
     fuzz::demand(!contains(e.message, key), "an error shows the key", e.message);
   fuzz::demand(!has_line_break(e.message), "an error of several lines", e.message);
   fuzz::demand(e.code == outbound::errc::invalid_field && e.status == 400, "another error", e.message);

@@ -1,5 +1,6 @@
 // Makes everything that the header writes from the corpora of tests/data and from a generator, and prints a digest of
-// each part: every build on every machine must print the same. `run` builds it in some forty ways and compares.
+// each part: every build on every machine must print the same. `run` builds it in some fifty ways and compares, and
+// tests/contract/corpus.py in those that need no more than this machine.
 //
 //     corpus DATA              a line for each part: name, lines, bytes, FNV-1a
 //     corpus DATA PART         the lines of that part, to see where two builds differ
@@ -131,6 +132,15 @@ void numbers(part& out) {
     else out.array_of(static_cast<std::int64_t>(std::strtoll(r[1].c_str(), nullptr, 10)));
     out.message(outbound::user{std::strtoll(r[1].c_str(), nullptr, 10)}.track("n"));
   }
+  for (std::uint64_t power = 0; power < 64; ++power) {
+    const std::uint64_t n = std::uint64_t{1} << power;
+    number<double>(out, n);            // subnormal numbers
+    number<double>(out, power << 57);  // powers of two
+    number<double>(out, ~n);           // NaN and others
+    number<float>(out, static_cast<std::uint32_t>(n >> 32));
+    out.array_of(static_cast<double>(n));
+    out.array_of(static_cast<float>(n));
+  }
   generator random;
   for (int i = 0; i < 20000; ++i) {
     const std::uint64_t n = random();
@@ -147,6 +157,20 @@ void everywhere(part& out, const std::string& s) {
   out.message(outbound::user{s}.track(s).property(s, s));
   out.message(outbound::user{1}.identify().first_name(s).apns({s, "x"}).attribute("a", outbound::array::of(s, "y")));
   out.line(outbound::repaired(s));
+}
+
+// Every lead byte with every next one, well-formed or not.
+void pairs(part& out) {
+  for (int lead = 0; lead < 256; ++lead) {
+    for (int next = 0; next < 256; next += 5) {
+      const char both[] = {static_cast<char>(lead), static_cast<char>(next), static_cast<char>(0x80)};
+      const std::string_view s{both, 3};
+      const outbound::object o{{s, s}};
+      out.line(o.text());
+      out.problems(o.problems());
+      out.line(outbound::repaired(s));
+    }
+  }
 }
 
 void text(part& out) {
@@ -205,6 +229,15 @@ void objects(part& out) {
   }
 }
 
+// When a queue sends again whose request was answered with that Retry-After at that time.
+std::string next_after(const std::string& retry_after, std::int64_t unix_now) {
+  outbound::delivery_queue queue;
+  const outbound::instant now{{}, std::chrono::system_clock::time_point{std::chrono::seconds{unix_now}}};
+  if (!queue.post(outbound::user{1}.track("e"), now)) return "refused";
+  queue.report(queue.next(now), outbound::response{429, {}, {{"Retry-After", retry_after}}}, now);
+  return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(queue.due().time_since_epoch()).count());
+}
+
 void http(part& out) {
   for (const row& r : read_tsv("header_values.tsv")) {
     outbound::options o;
@@ -217,10 +250,12 @@ void http(part& out) {
     const auto url = at.prepare(outbound::user{1}.track("e"));
     out.line(url ? url->url : url.error().message);
   }
-  for (const row& r : read_tsv("retry_after.tsv"))
-    out.line(std::to_string(outbound::detail::retry_after_seconds(r[0], 1700000000)));
-  for (const row& r : read_tsv("http_date.tsv"))
-    out.line(std::to_string(outbound::detail::retry_after_seconds(r[0], 0)));
+  for (const row& r : read_tsv("retry_after.tsv")) out.line(next_after(r[0], 1700000000));
+  for (const row& r : read_tsv("http_date.tsv")) {
+    out.line(next_after(r[0], 0));
+    const long long at = std::strtoll(r[1].c_str(), nullptr, 10) - 60;
+    if (at > -9'000'000'000 && at < 9'000'000'000) out.line(next_after(r[0], at));  // in nanoseconds: 285 years
+  }
   for (int status = -1; status < 700; ++status) {
     const auto judged = outbound::interpret({status, "{\"error\":{\"Message\":\"\xC3\x28\",\"Code\":4}}", {}});
     out.line(judged ? "good" : judged.error().message);
@@ -319,8 +354,8 @@ int main(int argc, char** argv) {
   data_folder = argv[1];
   const char* const wanted = argc > 2 ? argv[2] : nullptr;
   const std::pair<const char*, void (*)(part&)> parts[] = {
-      {"golden", golden},   {"numbers", numbers}, {"text", text},         {"json", json},
-      {"objects", objects}, {"http", http},       {"delivery", delivery},
+      {"golden", golden}, {"numbers", numbers}, {"pairs", pairs}, {"text", text},
+      {"json", json},     {"objects", objects}, {"http", http},   {"delivery", delivery},
   };
   for (const auto& p : parts) {
     if (wanted != nullptr && std::strcmp(p.first, wanted) != 0) continue;

@@ -779,16 +779,15 @@ inline void round_of_steps::drain() {
   kept_.appending = kept_.removing = kept_.loading = test::memory_store::mood::good;
   if (unreadable_) start();
   draining_ = true;
-  for (long n = 0; stats_.queued + stats_.in_flight != 0; ++n) {
+  constexpr auto never = (std::chrono::steady_clock::time_point::max)();
+  for (long n = 0; stats_.queued + stats_.in_flight != 0 || queue_->due() != never; ++n) {
     demand(n < 20'000, "it does not drain", std::to_string(stats_.queued));
-    constexpr auto never = (std::chrono::steady_clock::time_point::max)();
     const auto due = queue_->due();
     if (flying_.empty() && due != never)
       steady_ = (std::max)(steady_, std::chrono::duration_cast<milliseconds>(due.time_since_epoch()));
     take();
     if (chance(70)) answer();
   }
-  take();  // the store is told of the last ones
   demand(kept_.records.empty(), "the store keeps what is done with");
   draining_ = false;
 }

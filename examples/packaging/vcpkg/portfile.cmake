@@ -1,4 +1,4 @@
-# An overlay port: vcpkg install outbound --overlay-ports=examples/packaging. It takes the header from this very tree.
+# An overlay port: vcpkg install outbound --overlay-ports=examples/packaging/vcpkg. It takes the header from this very tree.
 set(VCPKG_BUILD_TYPE release) # there is nothing to build
 get_filename_component(SOURCE_PATH "${CURRENT_PORT_DIR}/../../.." ABSOLUTE)
 

@@ -117,6 +117,56 @@ function moment(seconds) {
   return Number.isNaN(date.getTime()) ? undefined : `${plain(seconds)}  (${date.toISOString().replace('.000Z', 'Z')})`;
 }
 
+// --- campaigns and the clock -----------------------------------------------------------------------------------------
+
+const UNITS = [['week', 604800], ['day', 86400], ['hour', 3600], ['minute', 60], ['second', 1]];
+const STATES = {
+  waiting: ['span.badge.plain', 'waiting'],
+  reached: ['span.badge', 'goal reached'],
+  sent: ['span.badge', 'sent'],
+  unsent: ['span.badge.warn', 'cannot be sent'],
+};
+
+let campaigns; // as they were told, by the text of their ids
+let clock; // as it was told
+
+function duration(seconds) {
+  const parts = [];
+  let left = seconds;
+  for (const [unit, size] of UNITS) {
+    const amount = Math.floor(left / size);
+    if (amount > 0) parts.push(plural(amount, unit));
+    left -= amount * size;
+  }
+  return parts.slice(0, 2).join(' ');
+}
+
+const day = (date) => date.toLocaleDateString('en-CA');
+const timeOfDay = (date) => date.toLocaleTimeString('en-GB');
+const stamp = (seconds) => ((date) => `${day(date)} ${timeOfDay(date)}`)(new Date(number(seconds) * 1000));
+const stateBadge = (state) => element(...STATES[state]);
+const nameOf = (id) => campaigns.get(plain(id))?.name ?? plain(id);
+
+function campaignElement(one) {
+  const counts = totals?.campaigns[plain(one.id)] ?? {};
+  const conditions = Object.entries(one.conditions).map(([name, value]) => `${name} is ${written(value)}`);
+  const terms = [['Who did', element('b', one.trigger)], ['while', conditions.join(', ') || undefined],
+    ['and not', element('b', one.goal)], ['within', one.wait],
+    ['gets', element('span', `this ${one.channel}: `, element('span.template', one.subject ?? one.template))]];
+  return element('article.campaign', element('h2', one.name), facts(terms),
+    element('p.counts', ...Object.entries(STATES).map(([state, [kind, says]]) =>
+      element(counts[state] ? kind : 'span.badge.plain', `${grouped(counts[state] ?? 0)} ${says}`))));
+}
+
+function messageElement(row) {
+  const pre = element('pre', row.text);
+  pre.tabIndex = 0;
+  pre.setAttribute('role', 'region');
+  pre.setAttribute('aria-label', 'Text of the message');
+  return element('div', element('h2', `What would go out by ${row.channel}`),
+    facts([...row.to.map((to) => ['to', to]), ['subject', row.subject]]), pre);
+}
+
 // --- topics: how each is shown ---------------------------------------------------------------------------------------
 
 function line(time, main, side) {
@@ -148,8 +198,10 @@ function eventsOf(id) {
   const button = element('button', 'Events of this user');
   button.type = 'button';
   button.addEventListener('click', () => {
-    search.value = plain(id);
+    search.value = '';
+    showOnly(plain(id));
     select('event');
+    byId('only').focus();
   });
   return element('div', button);
 }
@@ -210,19 +262,37 @@ const TOPICS = {
     body: (row) => [bodyElement(row), facts([['fault', row.fault], ['processed', row.processed ? 'yes' : 'no'],
       ...callFacts(row)])],
   },
+  run: {
+    one: 'run', many: 'runs', key: (row) => plain(row.run),
+    total: (totals) => Object.values(totals.campaigns).flatMap(Object.values).reduce((sum, one) => sum + one, 0),
+    line: (row) => line(row.at ?? row.since, [stateBadge(row.state), element('span.who', plain(row.user_id)),
+      element('span.preview', row.state === 'waiting' ? `until ${stamp(row.until)}`
+        : row.problem?.replace(/^cannot be sent: /, '') ?? row.subject ?? row.text)],
+    [element('span.path', nameOf(row.campaign))]),
+    body: (row) => [row.state === 'sent' ? messageElement(row) : null,
+      facts([['state', STATES[row.state][1]], ['problem', row.problem], ['reason', row.reason],
+        ['left empty', row.missing?.length ? row.missing.join(', ') : undefined],
+        ['campaign', written(row.campaign)], ['user_id', written(row.user_id)], ['since', moment(row.since)],
+        ['deadline', moment(row.until)], ['ended', row.at && moment(row.at)]]), eventsOf(row.user_id)],
+  },
 };
 
 const NOTHING_YET = {
   event: ['No events yet', 'They appear here as they come in. Send one:',
-    (to) => `curl ${to}/v2/track \\\n     -H 'X-Outbound-Key: sandbox-key' -H 'Content-Type: application/json' \\\n`
+    (to, key) => `curl ${to}/v2/track \\\n     -H 'X-Outbound-Key: ${key}' -H 'Content-Type: application/json' \\\n`
       + `     -d '{"user_id": 42, "event": "signed up", "properties": {"plan": "pro"}}'`],
   user: ['No users yet', 'Whoever is identified appears here, with attributes, tokens and subscriptions:',
-    (to) => `curl ${to}/v2/identify \\\n     -H 'X-Outbound-Key: sandbox-key' -H 'Content-Type: application/json' \\\n`
+    (to, key) => `curl ${to}/v2/identify \\\n     -H 'X-Outbound-Key: ${key}' -H 'Content-Type: application/json' \\\n`
       + `     -d '{"user_id": 42, "first_name": "Ada", "attributes": {"plan": "pro"}}'`],
   rejected: ['Nothing was refused', 'A request that breaks a rule appears here, with the reason and its body.'],
   repeated: ['No call came twice', 'Calls whose X-Outbound-GUID came before appear here.'],
   faulted: ['No faults so far', 'Calls that went wrong because they were asked to appear here. Ask for one:',
     (to) => `curl ${to}/sandbox/faults -d '{"status": 429, "retry_after": 7}'`],
+  get run() {
+    return campaigns.size ? ['Nobody is in a campaign', 'Whoever does the trigger of one appears here.']
+      : ['No campaigns', 'The sandbox was started without any. Give it a file of them:',
+        () => 'outbound-sandbox --campaigns examples/data/campaigns.json'];
+  },
 };
 
 // --- what is known ---------------------------------------------------------------------------------------------------
@@ -257,7 +327,7 @@ class Row {
   get shown() { return (this.parsed ??= parsed(this.text)); }
   /** What is searched: the text as people read it, without the escapes of JSON. */
   get searched() {
-    const {received, ...rest} = this.shown; // seconds, which nobody reads
+    const {received, since, until, at, ...rest} = this.shown; // seconds, which nobody reads
     return (this.lower ??= Object.values(rest).map(searchable).join('\n').toLowerCase());
   }
 }
@@ -276,6 +346,8 @@ let isCaughtUp = false; // rows that come from here on are new
 function forgetRows() {
   shelves = Object.fromEntries(Object.keys(TOPICS).map((topic) => [topic, new Shelf()]));
   totals = undefined;
+  campaigns = new Map();
+  clock = {ahead: 0, stopped: false};
   isCaughtUp = false;
 }
 
@@ -285,10 +357,16 @@ const byId = (id) => document.getElementById(id);
 const search = byId('search');
 const tabs = [...document.querySelectorAll('[role=tab]')];
 const panelOf = (topic) => byId(`panel-${topic}`);
+const listOf = (topic) => panelOf(topic).querySelector('.list') ?? panelOf(topic);
 
 let selected = 'event';
 let limit = SHOWN_AT_ONCE;
+let onlyUser; // the text of the id, where only his events are to be seen
+let key = 'YOUR-KEY'; // as it stands in what can be pasted
 let paused; // what is shown meanwhile: {order, rows by topic}
+
+const showTab = () => tabs.find((tab) => tab.dataset.topic === selected)
+  .scrollIntoView({block: 'nearest', inline: 'nearest'});
 
 function select(topic) {
   selected = topic;
@@ -298,10 +376,20 @@ function select(topic) {
     tab.setAttribute('aria-selected', String(isIt));
     tab.tabIndex = isIt ? 0 : -1;
     panelOf(tab.dataset.topic).hidden = !isIt;
-    if (isIt) tab.scrollIntoView({block: 'nearest', inline: 'nearest'});
   }
+  byId('only').hidden = !isFiltered();
+  showTab();
   history.replaceState(null, '', `#${topic}`);
   render();
+}
+
+const isFiltered = () => selected === 'event' && onlyUser !== undefined;
+
+function showOnly(user) {
+  onlyUser = user;
+  limit = SHOWN_AT_ONCE;
+  byId('only').replaceChildren(visible(`Only user ${user}`));
+  byId('only').hidden = !isFiltered();
 }
 
 const newestFirst = (topic) => [...shelves[topic].rows.values()].reverse();
@@ -309,7 +397,8 @@ const newestFirst = (topic) => [...shelves[topic].rows.values()].reverse();
 /** What is to be seen of a topic. */
 function matches(topic) {
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-  const all = paused ? paused.rows[topic] : newestFirst(topic);
+  const every = paused ? paused.rows[topic] : newestFirst(topic);
+  const all = isFiltered() ? every.filter((row) => plain(row.shown.user_id) === onlyUser) : every;
   return words.length === 0 ? all : all.filter((row) => words.every((word) => row.searched.includes(word)));
 }
 
@@ -329,9 +418,12 @@ function emptyElement(topic) {
   if (search.value.trim() !== '') {
     return element('div.empty', element('h2', 'Nothing matches'), element('p', 'Every word has to be in a row.'));
   }
+  if (isFiltered()) {
+    return element('div.empty', element('h2', 'Nothing matches'), element('p', 'No event of this user is here.'));
+  }
   const [title, says, example] = NOTHING_YET[topic];
   return element('div.empty', element('h2', title), element('p', says),
-    example ? element('pre', example(location.origin)) : null);
+    example ? element('pre', example(location.origin, key)) : null);
 }
 
 /** Makes the list hold these rows. What is there and still right stays as it is, open or focused. */
@@ -364,7 +456,7 @@ function fill(list, topic, rows) {
 }
 
 function renderRows() {
-  const panel = panelOf(selected);
+  const panel = listOf(selected);
   const found = matches(selected);
   const open = new Set([...panel.querySelectorAll('li')].filter((item) => item.querySelector('details').open)
     .map((item) => item.row.key));
@@ -384,7 +476,7 @@ function says(found, shown) {
   const all = total(totals);
   const kept = shelves[selected].rows.size;
   const parts = [];
-  if (search.value.trim() !== '') {
+  if (search.value.trim() !== '' || isFiltered()) {
     parts.push(`${grouped(found)} of the ${kept < all ? 'newest ' : ''}${plural(kept, one, many)} match`);
   } else if (all > 0) {
     parts.push(plural(all, one, many));
@@ -399,12 +491,34 @@ function says(found, shown) {
 }
 
 function renderCounts() {
+  const wereBare = tabs[0].querySelector('.count').textContent === '';
   for (const tab of tabs) {
     const amount = totals === undefined ? 0 : TOPICS[tab.dataset.topic].total(totals);
     tab.querySelector('.count').textContent = totals === undefined ? '' : grouped(amount);
     tab.dataset.alert = String(tab.dataset.topic === 'rejected' && amount > 0);
   }
+  if (wereBare && totals !== undefined) showTab(); // the counts have made the tabs wider
   byId('calls').textContent = totals === undefined ? '' : `${plural(totals.requests, 'call')} accepted`;
+}
+
+let drawnCampaigns = '';
+
+function renderCampaigns() {
+  const drawn = JSON.stringify([[...campaigns], totals?.campaigns]);
+  if (drawn === drawnCampaigns) return;
+  drawnCampaigns = drawn;
+  byId('campaigns').replaceChildren(...[...campaigns.values()].map(campaignElement));
+}
+
+function renderClock() {
+  const now = clock.stopped ? clock.now : Date.now() / 1000 + clock.ahead;
+  const date = new Date(now * 1000);
+  byId('now').textContent = `${day(date)} ${timeOfDay(date)}`;
+  byId('now').dateTime = date.toISOString();
+  byId('ahead').textContent = clock.stopped ? 'The clock stands still'
+    : clock.ahead > 0 ? `${duration(clock.ahead)} ahead` : 'as on this machine';
+  byId('stop').setAttribute('aria-pressed', String(clock.stopped));
+  byId('stop').textContent = clock.stopped ? 'Let it run' : 'Stop it';
 }
 
 let isPlanned = false;
@@ -412,6 +526,8 @@ let isPlanned = false;
 function render() {
   isPlanned = false;
   renderCounts();
+  renderCampaigns();
+  renderClock();
   renderRows();
 }
 
@@ -439,6 +555,19 @@ function say(state, text) {
   link.textContent = text;
 }
 
+/** The usual key is no secret; any other is not told, and whoever started the sandbox knows it. */
+async function askForKey() {
+  try {
+    const settings = await (await fetch('/sandbox/settings')).json();
+    key = settings.usual_key ? 'sandbox-key' : 'YOUR-KEY';
+    planRender();
+  } catch {
+    // it has gone again: the stream says so, and asks once it is back
+  }
+}
+
+const KEYED = new Set(['user', 'run']); // whose newest row takes the place of the one before
+
 function listen() {
   const source = new EventSource('/sandbox/stream');
   const on = (name, act) => source.addEventListener(name, (message) => {
@@ -448,17 +577,25 @@ function listen() {
   for (const topic of Object.keys(TOPICS)) {
     on(topic, ({data, lastEventId}) => {
       const row = new Row('', ++arrived, data, isCaughtUp);
-      row.key = topic === 'user' ? TOPICS.user.key(row.shown) : lastEventId;
+      row.key = KEYED.has(topic) ? TOPICS[topic].key(row.shown) : lastEventId;
       shelves[topic].put(row.key, row);
     });
   }
+  on('campaign', ({data}) => {
+    const one = parsed(data);
+    campaigns.set(plain(one.id), one);
+  });
+  on('clock', ({data}) => { clock = JSON.parse(data); });
   on('gone', ({data}) => shelves.user.take(plain(parsed(data).user_id)));
   on('reset', forgetRows);
   on('totals', ({data}) => {
     totals = JSON.parse(data);
     isCaughtUp = true;
   });
-  source.addEventListener('open', () => say('live', 'Live'));
+  source.addEventListener('open', () => {
+    say('live', 'Live');
+    askForKey(); // the next sandbox here may have another
+  });
   source.addEventListener('error', () => {
     const isOver = source.readyState === EventSource.CLOSED; // refused, say: the browser does not try again
     say('gone', isOver ? 'No answer; trying again' : 'Reconnecting');
@@ -467,6 +604,16 @@ function listen() {
 }
 
 // --- keys and buttons ------------------------------------------------------------------------------------------------
+
+async function changeClock(wish) {
+  const says = byId('clock-error');
+  try {
+    const answer = await fetch('/sandbox/clock', {method: 'POST', body: JSON.stringify(wish)});
+    says.textContent = answer.ok ? '' : visible((await answer.json()).error.Message);
+  } catch {
+    says.textContent = 'No answer';
+  }
+}
 
 function moveTab(event) {
   const step = {ArrowRight: 1, ArrowLeft: -1, Home: -tabs.length, End: tabs.length}[event.key];
@@ -479,7 +626,7 @@ function moveTab(event) {
 }
 
 function moveRow(step) {
-  const all = [...panelOf(selected).querySelectorAll('summary')];
+  const all = [...panelOf(selected).querySelectorAll('.rows summary')];
   const at = all.findIndex((one) => one.closest('li').contains(document.activeElement));
   all[Math.min(Math.max(at + step, 0), all.length - 1)]?.focus();
 }
@@ -507,6 +654,7 @@ document.addEventListener('keydown', (event) => {
     }
     return;
   }
+  if (['INPUT', 'SELECT'].includes(event.target.tagName)) return;
   const isScrolling = event.target.tagName === 'PRE' && event.key.startsWith('Arrow');
   if (!Object.hasOwn(KEYS, event.key) || isScrolling) return;
   event.preventDefault();
@@ -521,14 +669,26 @@ search.addEventListener('input', () => {
   limit = SHOWN_AT_ONCE;
   planRender();
 });
+byId('only').addEventListener('click', () => {
+  showOnly(undefined);
+  search.focus();
+  render();
+});
 byId('pause').addEventListener('click', () => pause(!paused));
 byId('more').addEventListener('click', () => {
   limit += SHOWN_AT_ONCE;
   render();
 });
 byId('forget').addEventListener('click', () => {
-  if (confirm('Forget all users, events, requests and faults?')) fetch('/sandbox', {method: 'DELETE'});
+  if (confirm('Forget all users, events, requests, faults and runs, and put the clock right?')) fetch('/sandbox', {method: 'DELETE'});
 });
+
+byId('clock').addEventListener('submit', (event) => {
+  event.preventDefault();
+  changeClock({forward: `${byId('amount').value} ${byId('unit').value}`});
+});
+byId('stop').addEventListener('click', () => changeClock({stopped: !clock.stopped}));
+setInterval(renderClock, 1000);
 
 forgetRows();
 const wanted = location.hash.slice(1);

@@ -1,0 +1,231 @@
+// examples/relay/publisher.hpp against a real server, which tests/relay.py starts: OUTBOUND_NATS is its URL,
+// OUTBOUND_NATS_PID its process, OUTBOUND_RELAY the relay's executable, which makes streams.
+#include "support/catch.hpp"
+
+#include "relay/publisher.hpp"
+#include "relay/nats.hpp"
+
+#include <signal.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace {
+
+using namespace std::chrono_literals;
+using json = nlohmann::json;
+using outbound::errc;
+
+constexpr std::size_t partitions = 16;
+
+std::string environment(const char* name) {
+  const char* const value = std::getenv(name);
+  if (value == nullptr) throw std::runtime_error{std::string{name} + " is not set: tests/relay.py runs this"};
+  return value;
+}
+
+relay::connection connect() {
+  relay::access to;
+  to.servers = environment("OUTBOUND_NATS");
+  return {to, 10s};
+}
+
+// A stream of this name, new, with the options of the relay's --create.
+void make_stream(const std::string& name, const std::string& options = "") {
+  const std::string command = environment("OUTBOUND_RELAY") + " --create --stream " + name + ' ' + options;
+  REQUIRE(std::system(command.c_str()) == 0);
+}
+
+relay::publisher publisher(const std::string& stream) {
+  return relay::publisher{relay::servers(environment("OUTBOUND_NATS")), stream};
+}
+
+outbound::request request_of(const outbound::message& m, std::string guid, std::chrono::milliseconds timeout = 5s) {
+  outbound::request r;
+  r.url = "https://api.outbound.io" + std::string{m.path()};
+  r.body = std::string{m.body()};
+  r.timeout = timeout;
+  r.user_key = m.user_key();
+  r.guid = std::move(guid);
+  return r;
+}
+
+relay::owned<natsMsg> stored(const relay::connection& from, const std::string& stream, std::uint64_t sequence) {
+  natsMsg* found = nullptr;
+  REQUIRE(js_GetMsg(&found, from.js(), stream.c_str(), sequence, nullptr, nullptr) == NATS_OK);
+  return relay::owned<natsMsg>{found};
+}
+
+std::string body_of(natsMsg* m) { return {natsMsg_GetData(m), static_cast<std::size_t>(natsMsg_GetDataLength(m))}; }
+
+// Stops a process; returns when none of its threads runs any more.
+void freeze(pid_t process) {
+  REQUIRE(kill(process, SIGSTOP) == 0);
+  const auto runs = [](const std::filesystem::path& thread) {
+    std::ifstream file{thread / "stat"};
+    const std::string text{std::istreambuf_iterator<char>{file}, {}};
+    return text.compare(text.rfind(')') + 1, 2, " T") != 0;
+  };
+  const auto end = std::chrono::steady_clock::now() + 10s;
+  for (const auto& thread : std::filesystem::directory_iterator{"/proc/" + std::to_string(process) + "/task"})
+    while (runs(thread)) REQUIRE(std::chrono::steady_clock::now() < end);
+}
+
+const std::string guid = "01234567-89ab-4cde-8f01-23456789abcd";
+
+TEST_CASE("a user's partition never changes", "[relay]") {
+  // FNV-1a's own vectors, modulo a number that leaves nothing out
+  constexpr std::uint64_t all = std::uint64_t{1} << 63;
+  CHECK(relay::partition_of("", all) == 0xCBF29CE484222325 % all);
+  CHECK(relay::partition_of("a", all) == 0xAF63DC4C8601EC8C % all);
+  CHECK(relay::partition_of("foobar", all) == 0x85944171F73967E8 % all);
+  CHECK(relay::partition_of("ada@example.com", partitions) == relay::partition_of("ada@example.com\xFF"
+                                                                                  "bob",
+                                                                                  partitions));
+  CHECK(relay::partition_of(outbound::user{42}.track("e").user_key(), partitions) ==
+        relay::partition_of(outbound::user{"42"}.track("e").user_key(), partitions));
+}
+
+TEST_CASE("any bytes survive a header", "[relay]") {
+  std::string all;
+  for (int byte = 0; byte < 256; ++byte) all += static_cast<char>(byte);
+  const std::string coded = relay::percent_encoded(all);
+  CHECK(coded.find_first_of(std::string{"\r\n\0 ", 4}) == coded.npos);
+  CHECK(relay::percent_decoded(coded) == all);
+  CHECK(relay::percent_encoded("a b%\xFF") == "a%20b%25%FF");
+  CHECK(relay::percent_decoded("%4") == "%4");
+}
+
+TEST_CASE("what is in the stream, byte for byte; a repeat is dropped", "[relay]") {
+  make_stream("BYTES");
+  const relay::connection nats = connect();
+  relay::publisher publish = publisher("BYTES");
+  const auto message = outbound::user{"ada\n"}.track("signup").property("n", 1);
+  const auto answer = publish(request_of(message, guid));
+  REQUIRE(answer);
+  CHECK(answer->status == 202);
+  CHECK(json::parse(answer->body) == json{{"stream", "BYTES"}, {"seq", 1}});
+  const auto kept = stored(nats, "BYTES", 1);
+  CHECK(body_of(kept.get()) == message.body());
+  CHECK(natsMsg_GetSubject(kept.get()) == relay::subject_of("BYTES", relay::partition_of("ada\n", partitions)));
+  CHECK(relay::header_of(kept.get(), "Nats-Msg-Id") == guid);
+  CHECK(relay::header_of(kept.get(), "Outbound-GUID") == guid);
+  CHECK(relay::header_of(kept.get(), "Outbound-Path") == "/v2/track");
+  CHECK(relay::header_of(kept.get(), "Outbound-User-Key") == "ada%0A");
+
+  relay::publisher copy = publish;
+  const auto again = copy(request_of(message, guid));
+  REQUIRE(again);
+  CHECK(json::parse(again->body) == json{{"stream", "BYTES"}, {"seq", 1}, {"duplicate", true}});
+}
+
+TEST_CASE("a plain client's message gets a GUID, and no key leaves", "[relay]") {
+  make_stream("PLAIN");
+  const relay::connection nats = connect();
+  outbound::client client{"private-key-1234", publisher("PLAIN")};
+  CHECK(client.send(outbound::user{1}.track("e")));
+  CHECK(client.send(outbound::user{1}.identify().first_name("Ada").previous_id(outbound::user{"old one"})));
+  std::set<std::string> guids;
+  for (std::uint64_t n = 1; n <= 2; ++n) {
+    const auto kept = stored(nats, "PLAIN", n);
+    const std::string id = relay::header_of(kept.get(), "Outbound-GUID");
+    CHECK(id.size() == 36);
+    CHECK(id[14] == '4');
+    guids.insert(id);
+    const char** names = nullptr;
+    int count = 0;
+    REQUIRE(natsMsgHeader_Keys(kept.get(), &names, &count) == NATS_OK);
+    for (int i = 0; i < count; ++i)
+      CHECK(relay::header_of(kept.get(), names[i]).find("private-key") == std::string::npos);
+    std::free(names);
+  }
+  CHECK(guids.size() == 2);
+  const auto alias = stored(nats, "PLAIN", 2);
+  CHECK(relay::header_of(alias.get(), "Outbound-User-Key") == "1%FFold%20one");
+  CHECK(natsMsg_GetSubject(alias.get()) == relay::subject_of("PLAIN", relay::partition_of("1", partitions)));
+}
+
+TEST_CASE("an outbox that batches publishes its messages one by one", "[relay]") {
+  make_stream("BATCH");
+  const relay::connection nats = connect();
+  outbound::outbox_options options;
+  options.workers = 0;
+  options.batch_size = 100;
+  options.seed = {3, 4};
+  outbound::outbox outbox{outbound::client{"any", publisher("BATCH")}, options};
+  for (int n = 0; n < 10; ++n) REQUIRE(outbox.post(outbound::user{n % 3}.track("e").property("n", n)));
+  CHECK(outbox.close(30s));
+  CHECK(outbox.stats().delivered == 10);
+  std::map<std::string, std::vector<int>> by_user;
+  for (std::uint64_t sequence = 1; sequence <= 10; ++sequence) {
+    const auto kept = stored(nats, "BATCH", sequence);
+    const json body = json::parse(body_of(kept.get()));
+    by_user[relay::header_of(kept.get(), "Outbound-User-Key")].push_back(body.at("properties").at("n"));
+  }
+  CHECK(by_user == std::map<std::string, std::vector<int>>{{"0", {0, 3, 6, 9}}, {"1", {1, 4, 7}}, {"2", {2, 5, 8}}});
+
+  outbound::batch batch;
+  REQUIRE(batch.add(outbound::user{1}.track("e")));
+  outbound::client client{"any", publisher("BATCH")};
+  const auto refused = client.send(batch);
+  CHECK(refused.error().code == errc::invalid_field);
+  CHECK(refused.error().message.find("one by one") != std::string::npos);
+}
+
+TEST_CASE("what surely was not stored is not_sent, and says why", "[relay]") {
+  relay::publisher nobody{relay::servers("nats://127.0.0.1:1"), "X"};
+  auto answer = nobody(request_of(outbound::user{1}.track("e"), guid));
+  CHECK(answer.error().code == errc::not_sent);
+  CHECK(answer.error().message.find("cannot connect to NATS") == 0);
+
+  relay::publisher nowhere = publisher("NOWHERE");
+  answer = nowhere(request_of(outbound::user{1}.track("e"), guid));
+  CHECK(answer.error().code == errc::not_sent);
+  CHECK(answer.error().message == "there is no stream NOWHERE: outbound-relay --create makes it");
+  make_stream("NOWHERE");
+  CHECK(nowhere(request_of(outbound::user{1}.track("e"), guid)));
+
+  make_stream("FULL", "--max-bytes 2000");
+  relay::publisher full = publisher("FULL");
+  const auto big = outbound::user{1}.track("e").property("x", std::string(900, 'x'));
+  CHECK(full(request_of(big, guid)));
+  answer = full(request_of(big, "11234567-89ab-4cde-8f01-23456789abcd"));
+  CHECK(answer.error().code == errc::not_sent);
+  CHECK(answer.error().message.find("did not take it") != std::string::npos);
+}
+
+TEST_CASE("what the server's max_payload forbids is refused, and not tried again", "[relay]") {
+  make_stream("LARGE");
+  outbound::client client{"any", publisher("LARGE")};
+  const auto refused = client.send(outbound::user{1}.track("e").property("x", std::string((1 << 20) - 100, 'x')));
+  CHECK(refused.error().code == errc::invalid_field);
+  CHECK(refused.error().message.find("max_payload") != std::string::npos);
+}
+
+TEST_CASE("without an acknowledgement it is no_response; the repeat is one message", "[relay]") {
+  make_stream("SILENT");
+  const relay::connection nats = connect();
+  relay::publisher publish = publisher("SILENT");
+  REQUIRE(publish(request_of(outbound::user{1}.track("e"), "21234567-89ab-4cde-8f01-23456789abcd")));
+  const pid_t server = std::stoi(environment("OUTBOUND_NATS_PID"));
+  freeze(server);
+  const auto lost = publish(request_of(outbound::user{1}.track("e"), guid, 300ms));
+  REQUIRE(kill(server, SIGCONT) == 0);
+  CHECK(lost.error().code == errc::no_response);
+  CHECK(lost.error().message.find("did not acknowledge") != std::string::npos);
+  const auto again = publish(request_of(outbound::user{1}.track("e"), guid));
+  REQUIRE(again);
+  CHECK(json::parse(again->body) == json{{"stream", "SILENT"}, {"seq", 2}, {"duplicate", true}});
+}
+
+}  // namespace
