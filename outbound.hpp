@@ -27,7 +27,7 @@
 //     m.property("home", address{"Paris", 75001});             // "home":{"city":"Paris","zip":75001}
 //
 //   Braces whose elements are all {text, value} are an object, other braces an array; arrays in arrays are written
-//   array::of(array::of(1, 2), array::of(3)). Setting a key again replaces it.
+//   array::of(array::of(1, 2), array::of(3)), since to C++ {1} is 1. Setting a key again replaces it.
 //
 // 2. TRANSPORT
 //
@@ -243,13 +243,13 @@ class text {
   template <class T,
             std::enable_if_t<std::is_convertible_v<const T&, std::string_view> && !std::is_pointer_v<std::decay_t<T>>,
                              int> = 0>
-  text(const T& s) : text{static_cast<std::string_view>(s), 0} {}
+  text(const T& s) : text{static_cast<std::string_view>(s), made{}} {}
 #ifdef __cpp_char8_t
   text(const char8_t* s) noexcept : text{reinterpret_cast<const char*>(s)} {}
   template <class T,
             std::enable_if_t<std::is_convertible_v<const T&, std::u8string_view> && !std::is_pointer_v<std::decay_t<T>>,
                              int> = 0>
-  text(const T& s) : text{as_char(static_cast<std::u8string_view>(s)), 0} {}
+  text(const T& s) : text{as_char(static_cast<std::u8string_view>(s)), made{}} {}
 #endif
 
   /// True for a `const char*` that was null.
@@ -260,7 +260,10 @@ class text {
   const char* data() const noexcept { return data_; }
 
  private:
-  text(std::string_view s, int) noexcept : data_{s.data() != nullptr ? s.data() : ""}, size_{s.size()} {}
+  struct made {
+    explicit made() = default;
+  };
+  text(std::string_view s, made) noexcept : data_{s.data() != nullptr ? s.data() : ""}, size_{s.size()} {}
 #ifdef __cpp_char8_t
   static std::string_view as_char(std::u8string_view s) noexcept {
     return {reinterpret_cast<const char*>(s.data()), s.size()};
@@ -314,7 +317,7 @@ struct erased {
   void (*write)(writer&, const erased&){};
   const void* data{};    // a text, a range, an object; none: a number
   std::uint64_t bits{};  // of a number, or the size of what is there
-  unsigned levels{};     // of an object or an array that is spliced
+  unsigned levels{};     // of an object or an array that is spliced, without those of a json in it
   bool leaf{};           // a number or a text: nothing of the user's is called to write it
   bool as_text{};        // a json: with blanks perhaps, and refused as a whole
 
@@ -372,11 +375,9 @@ inline constexpr bool
     has_unique_keys<R, std::void_t<decltype(std::declval<R&>().at(std::declval<typename bare<R>::key_type&>()))>> =
         std::is_same_v<typename bare<R>::key_type, std::string> ||
         std::is_same_v<typename bare<R>::key_type, std::string_view>;
-// vector<bool> hands out proxies, which differ between standard libraries.
-template <class R, class = void>
-inline constexpr bool is_bool_range = false;
-template <class R>
-inline constexpr bool is_bool_range<R, std::enable_if_t<std::is_same_v<typename bare<R>::value_type, bool>>> = true;
+template <class T>
+inline constexpr bool is_bool = std::is_same_v<T, bool> || std::is_same_v<T, std::vector<bool>::reference> ||
+                                std::is_same_v<T, std::vector<bool>::const_reference>;  // libc++: another proxy
 
 // std::optional and what looks like it: boost::optional, std::expected.
 template <class T, class = void>
@@ -403,7 +404,7 @@ erased erase_elements(std::initializer_list<element> elements) noexcept;
 
 }  // namespace detail
 
-/// What may stand between the braces of an array: every value but array braces.
+/// What may stand between the braces of an array: every value but array braces. Braces around one value are that value.
 class element {
  public:
   /// By conversion; braces of members are an object.
@@ -428,7 +429,8 @@ class element {
 /// What may stand on the right of a key: a view, made by implicit conversion for the length of one call. The manual (1)
 /// lists what converts; what does not, such as `char`, `wchar_t` and pointers, does not compile. A user's own type
 /// converts through `void to_outbound(outbound::object&, const T&)`, which makes an object, or `to_outbound(const T&)`,
-/// which returns the value to write; both are found by argument-dependent look-up.
+/// which returns the value to write; both are found by argument-dependent look-up. What no reference binds to, a
+/// bit-field or a static member that is only declared, is given as a copy: `+flags.bits`.
 class value : public element {
  public:
   /// As an element, and from array braces: {"a", 1}.
@@ -467,11 +469,17 @@ struct finding {
   finding* next;
 };
 
+// How much of a builder is complete while something is added to it: so much of its text, and so many of its problems.
+struct complete_part {
+  std::size_t size{static_cast<std::size_t>(-1)};
+  std::size_t findings{static_cast<std::size_t>(-1)};
+};
+
 // A list, since it is a third of the code that a vector of them is, and nearly always empty.
 class finding_list {
  public:
   finding_list() noexcept = default;
-  finding_list(const finding_list& other);
+  finding_list(const finding_list& other, const complete_part& part = {});
   finding_list& operator=(finding_list other) noexcept {
     swap(other);
     return *this;
@@ -484,7 +492,7 @@ class finding_list {
   bool empty() const noexcept { return first_ == nullptr; }
   std::size_t size() const noexcept { return size_; }
   const finding* first() const noexcept { return first_; }
-  std::vector<problem> problems() const;
+  std::vector<problem> problems(const complete_part& part = {}) const;
   void add(defect what, std::string where, std::string why, bool of_key);
   void truncate(std::size_t size) noexcept;
   void forget(std::size_t from, std::size_t to, std::string_view place) noexcept;
@@ -514,7 +522,7 @@ struct writer {
   finding_list findings{};
 
   writer() noexcept = default;
-  writer(const writer& other);
+  writer(const writer& other, const complete_part& part = {});
   writer(writer&& other) noexcept { swap(other); }
   writer& operator=(writer other) noexcept;
   ~writer();
@@ -613,7 +621,7 @@ class object {
   std::size_t open_{};                    // where the object begins, and
   unsigned level_{1};                     // how deep it is
   std::size_t first_finding_{};           // of its own problems
-  std::size_t complete_{};                // what ends here is complete while something is added; 0: all is
+  detail::complete_part complete_{};
   detail::key_set keys_{};
 };
 
@@ -624,10 +632,14 @@ class array {
   array() noexcept = default;
   /// A copy that is taken while a value is added has what was complete before.
   array(const array& other);
-  array(array&&) noexcept = default;
+  array(array&& other) noexcept : out_{std::move(other.out_)}, count_{std::exchange(other.count_, 0)} {}
   /// If memory runs out, it stays as it is.
   array& operator=(const array& other) { return *this = array{other}; }
-  array& operator=(array&&) noexcept = default;
+  array& operator=(array&& other) noexcept {
+    out_ = std::move(other.out_);
+    count_ = std::exchange(other.count_, 0);
+    return *this;
+  }
   ~array() = default;
   /// array::of(1, "two", array::of(3)): the arguments as the elements.
   template <class... Ts>
@@ -639,7 +651,7 @@ class array {
 
   /// As those of an object.
   std::string_view text() const noexcept;
-  std::vector<problem> problems() const { return out_.findings.problems(); }
+  std::vector<problem> problems() const { return out_.findings.problems(complete_); }
 
  private:
   template <class T>
@@ -648,12 +660,12 @@ class array {
   friend detail::erased detail::erase_spliced(const T& v) noexcept;
   const detail::writer& out() const noexcept { return out_; }
   unsigned levels() const noexcept { return out_.deepest; }
-  const detail::finding_list& own_findings() const noexcept { return out_.findings; }
+  detail::finding_list own_findings() const { return {out_.findings, complete_}; }
   void insert(const detail::erased& v);
 
   detail::writer out_{};
   std::size_t count_{};
-  std::size_t complete_{};  // as in an object
+  detail::complete_part complete_{};
 };
 
 /// JSON text that you already have: another library's dump, a column of a database. It owns the text, and is checked
@@ -769,7 +781,7 @@ class message {
   /// "/v2/track": the path behind the base URL.
   std::string_view path() const noexcept { return path_; }
   /// The JSON to send; complete at any moment, valid until the message changes.
-  std::string_view body() const noexcept { return out_.view().substr(0, complete_ != 0 ? complete_ : out_.size()); }
+  std::string_view body() const noexcept { return out_.view().substr(0, complete_.size); }
   /// What orders this message: the text of the user's id, so that 42 and "42" share a key. A message about several
   /// users (an alias, a batch) has all their keys, with the byte FF between them, which no id can contain.
   std::string user_key() const;
@@ -805,14 +817,16 @@ class message {
   friend class user;
   void set_made(const detail::field& f, const detail::erased& v, bool repeated);
   void merge_made(const detail::field& f, text key, const detail::erased& v);
+  void open_members(const detail::field& f, const detail::erased& all);
   void merge_members(const detail::field& f, const detail::erased& all);
+  void add_members(const detail::field& f, const detail::writer& part, bool all_new);
   void locate() noexcept;
 
   detail::key_set keys_{};  // of attributes or properties,
   std::size_t open_{};      // whose braces stand here; 0: there are none yet
   std::size_t close_{};
-  unsigned fields_{};       // that are set, a bit each
-  std::size_t complete_{};  // as in an object
+  unsigned fields_{};  // that are set, a bit each
+  detail::complete_part complete_{};
 };
 
 /// A field of text that an empty optional leaves as it is.
@@ -1036,7 +1050,7 @@ std::error_code make_error_code(errc code) noexcept;
 struct error {
   errc code{};                      ///< the kind
   int status{};                     ///< of the response, if there was one
-  std::string message{};            ///< for a log, as it is; never holds the key
+  std::string message{};            ///< for a log, as it is; never holds a client's key (but see `interpret`)
   std::vector<problem> problems{};  ///< of the message that was refused
 };
 
@@ -1181,7 +1195,8 @@ struct no_transport_t {
 /// To be given to a client: `client{key, no_transport}`.
 inline constexpr no_transport_t no_transport{};
 
-/// What a response means: itself if the status is 2xx, else an error whose message shows what the server said.
+/// What a response means: itself if the status is 2xx, else an error whose message shows what the server said. It knows
+/// no key: one that the server repeats is in that message, while `client::send` and an outbox remove it.
 result<response> interpret(response r);
 
 /// The request as a line for a shell, with the key redacted.
@@ -1705,7 +1720,7 @@ class open_object {
  public:
   open_object(writer& w, key_set* keys);
   void add(text key, const erased& v);
-  void close() { w_.put('}'); }
+  void close();
 
  private:
   writer& w_;
@@ -1713,6 +1728,7 @@ class open_object {
   std::size_t open_;
   std::size_t first_finding_;
   at_place here_;
+  bool repeated_{};
 };
 
 // The same for an array.
@@ -1744,14 +1760,7 @@ void write_range(writer& w, const erased& e) {
     out.close();
   } else {
     open_array out{w};
-    for (auto&& item : range) {
-      if constexpr (is_bool_range<R>) {
-        const bool bit = static_cast<bool>(item);
-        out.add(erase(bit));
-      } else {
-        out.add(erase(item));
-      }
-    }
+    for (auto&& item : range) out.add(erase(item));
     out.close();
   }
 }
@@ -1854,13 +1863,13 @@ void write_made_value(writer& w, const erased& e) {
   v.write(w, v);
 }
 
-// What an object or an array held when the call began, with its problems: it may be the one that is being written.
+// An object or an array that exists, with its problems. While it is added to itself, that is what was complete before.
 template <class T>
 void write_spliced(writer& w, const erased& e) {
   const T& from = *static_cast<const T*>(e.data);
-  const std::string_view text = from.text().substr(0, e.size());
+  const std::string_view text = from.text();
   unsigned depth = w.depth + e.levels;
-  if (depth > max_depth) depth = w.depth + nesting(text);  // the deepest of its values may have been replaced
+  if (depth > max_depth) depth = w.depth + nesting(text);  // its deepest value may have been replaced
   if (depth > max_depth) return refuse_depth(w, depth);
   if (depth > w.deepest) w.deepest = depth;
   w.append(text);
@@ -1869,7 +1878,7 @@ void write_spliced(writer& w, const erased& e) {
 
 template <class T>
 erased erase_spliced(const T& v) noexcept {
-  erased e = with_range(&write_spliced<T>, &v, v.text().size());
+  erased e = with_range(&write_spliced<T>, &v, 1);
   e.levels = v.levels();
   return e;
 }
@@ -1930,9 +1939,10 @@ erased erase(T& v) {
   if constexpr (has_fields<U>) return with_range(&write_fields<U>, &v, 1);
   else if constexpr (is_own_type<U> && makes_object<U>) return with_range(&write_made_object<U>, &v, 1);
   else if constexpr (is_own_type<U> && makes_value<U>) return with_range(&write_made_value<U>, &v, 1);
+  else if constexpr (std::is_base_of_v<element, U>) return v.erased();  // a value that is passed on
   else if constexpr (std::is_null_pointer_v<U>) return with_bits(&write_null, 0);
   else if constexpr (is_text<U>) return erase_text(v);
-  else if constexpr (std::is_same_v<U, bool>) return with_bits(&write_bool, v);
+  else if constexpr (is_bool<U>) return with_bits(&write_bool, static_cast<bool>(v));
   else if constexpr (is_integer<U>)
     return with_bits(std::is_signed_v<U> ? &write_signed : &write_unsigned, bits_of<U>(v));
   else if constexpr (std::is_same_v<U, double>) return with_bits(&write_double, float_bits<std::uint64_t>(v));
@@ -1957,7 +1967,8 @@ erased erase(T& v) {
 template <class T>
 erased erase_object(const T& v) {
   constexpr bool is_map = [] {
-    if constexpr (is_range<const T>) return has_text_key<item_of<const T>>;
+    if constexpr (is_range<const T>)
+      return has_text_key<item_of<const T>> && !makes_value<T> && !is_text<T> && !is_optional<T>;
     else return false;
   }();
   static_assert((is_own_type<T> && makes_object<T>) || std::is_same_v<T, object> || is_map,
@@ -2492,12 +2503,13 @@ inline void delete_blocks(char* block) noexcept {
   }
 }
 
-OUTBOUND_INLINE_ writer::writer(const writer& other)
-    : depth{other.depth}, deepest{other.deepest}, findings{other.findings} {
-  if (other.begin == nullptr) return;
-  begin = new_block(other.size(), nullptr);
-  std::memcpy(begin, other.begin, other.size());
-  cursor = limit = begin + other.size();
+OUTBOUND_INLINE_ writer::writer(const writer& other, const complete_part& part)
+    : deepest{other.deepest}, findings{other.findings, part} {
+  const std::string_view text = other.view().substr(0, part.size);
+  if (text.empty()) return;
+  begin = new_block(text.size(), nullptr);
+  std::memcpy(begin, text.data(), text.size());
+  cursor = limit = begin + text.size();
 }
 
 OUTBOUND_INLINE_ writer::~writer() { delete_blocks(begin); }
@@ -2704,8 +2716,8 @@ inline bool is_within(std::string_view where, std::string_view place) noexcept {
   return begins_with(where, place) && (where.size() == place.size() || where[place.size()] == '/');
 }
 
-OUTBOUND_INLINE_ finding_list::finding_list(const finding_list& other) : finding_list{} {
-  for (const finding* f = other.first_; f != nullptr; f = f->next)
+OUTBOUND_INLINE_ finding_list::finding_list(const finding_list& other, const complete_part& part) : finding_list{} {
+  for (const finding* f = other.first_; f != nullptr && size_ < part.findings; f = f->next)
     add(f->what.what, f->what.where, f->what.why, f->of_key);
 }
 
@@ -2715,9 +2727,9 @@ OUTBOUND_NOINLINE_ OUTBOUND_INLINE_ void finding_list::swap(finding_list& other)
   std::swap(size_, other.size_);
 }
 
-OUTBOUND_INLINE_ std::vector<problem> finding_list::problems() const {
+OUTBOUND_INLINE_ std::vector<problem> finding_list::problems(const complete_part& part) const {
   std::vector<problem> all;
-  for (const finding* f = first_; f != nullptr; f = f->next) all.push_back(f->what);
+  for (const finding* f = first_; f != nullptr && all.size() < part.findings; f = f->next) all.push_back(f->what);
   return all;
 }
 
@@ -2728,7 +2740,7 @@ OUTBOUND_COLD_ OUTBOUND_INLINE_ void finding_list::add(defect what, std::string 
   ++size_;
 }
 
-// Forgets all but the first.
+// Forgets all but the first `size`.
 OUTBOUND_COLD_ OUTBOUND_INLINE_ void finding_list::truncate(std::size_t size) noexcept { forget(size, size_, ""); }
 
 // Forgets those of [from, to) that are of the value at `place`; "" is any place.
@@ -2776,18 +2788,17 @@ OUTBOUND_COLD_ OUTBOUND_INLINE_ void writer::report(defect what, std::initialize
   findings.add(what, where(), join(why), of_key);
 }
 
-// For a problem that no later value replaces.
+// Adds a problem, unless it is there already.
 OUTBOUND_COLD_ inline void add_once(finding_list& findings, const problem& found, bool of_key) {
   for (const finding* f = findings.first(); f != nullptr; f = f->next)
     if (f->what.what == found.what && f->what.where == found.where && f->what.why == found.why) return;
   findings.add(found.what, found.where, found.why, of_key);
 }
 
-// Appends the problems of a part, whose pointers begin at w.here. The part may be the whole, which then grows.
+// Appends the problems of a part, whose pointers begin at w.here.
 OUTBOUND_COLD_ OUTBOUND_INLINE_ void adopt_findings(writer& w, const finding_list& part) {
   const std::string where = w.where();
-  const finding* f = part.first();
-  for (std::size_t left = part.size(); left > 0; --left, f = f->next)
+  for (const finding* f = part.first(); f != nullptr; f = f->next)
     w.findings.add(f->what.what, where + f->what.where, f->what.why, f->of_key);
 }
 
@@ -3013,7 +3024,7 @@ OUTBOUND_COLD_ inline void complete_keys(key_set& keys, std::string_view object_
   keys.complete = true;
 }
 
-// How deep the containers of a text go.
+// How deep the containers of a text go, those of a json in it too.
 OUTBOUND_COLD_ OUTBOUND_INLINE_ unsigned nesting(std::string_view s) noexcept {
   unsigned level = 0;
   unsigned most = 0;
@@ -3025,26 +3036,42 @@ OUTBOUND_COLD_ OUTBOUND_INLINE_ unsigned nesting(std::string_view s) noexcept {
   return most;
 }
 
-// Removes the older of two members with one key, and its problems, which are among [first, last). The object begins at
-// `open`; the new member, whose key is `key`, at `piece`. Returns how many bytes went.
-OUTBOUND_COLD_ inline std::size_t erase_older(writer& w, std::size_t open, std::size_t piece, std::string_view key,
-                                              std::size_t first, std::size_t last) {
-  char* const limit = w.begin + piece;
-  member_reader m{{w.begin + open, piece - open}};
-  while (m.next < limit && m.read()) {
-    if (m.key != key) continue;
-    std::string where = w.where();
-    append_pointer(where, unquoted(key));
-    w.findings.forget(first, last, where);
-    char* from = w.begin + (m.key.data() - w.begin);
-    char* to = w.begin + (skip_space(m.next, limit) - w.begin);
-    if (to < limit && *to == ',') ++to;  // the comma behind it goes too,
-    else if (from[-1] == ',') --from;    // or the one before it
-    std::memmove(from, to, static_cast<std::size_t>(w.cursor - to));
-    w.cursor -= to - from;
-    return static_cast<std::size_t>(to - from);
+// Forgets the problems that the member with this key, in quotes, has among [first, last).
+OUTBOUND_COLD_ inline void forget_member(writer& w, const writer::place* object, std::string_view key,
+                                         std::size_t first, std::size_t last) {
+  if (first == last) return;
+  std::string where = writer::where(object);
+  append_pointer(where, unquoted(key));
+  w.findings.forget(first, last, where);
+}
+
+// Removes each member of an object whose key comes again behind it. The braces stand at `open` and `close`. Returns how
+// many bytes went.
+OUTBOUND_COLD_ OUTBOUND_INLINE_ std::size_t keep_last(writer& w, std::size_t open, std::size_t close) {
+  std::vector<member_reader> members;  // as they were read; without `next`, it goes
+  for (member_reader m{{w.begin + open, close - open}}; m.read();) members.push_back(m);
+  std::size_t cells = 16;
+  while (cells < members.size() * 2) cells *= 2;
+  std::vector<std::size_t> last(cells);  // of each key, by its hash, counted from 1
+  for (std::size_t i = members.size(); i > 0; --i) {
+    member_reader& m = members[i - 1];
+    std::size_t at = hash(m.key) & (cells - 1);
+    while (last[at] != 0 && members[last[at] - 1].key != m.key) at = (at + 1) & (cells - 1);
+    if (last[at] == 0) last[at] = i;
+    else m.next = nullptr;
   }
-  return 0;
+  char* to = w.begin + open + 1;
+  for (const member_reader& m : members) {
+    if (m.next == nullptr) continue;
+    if (to[-1] != '{') *to++ = ',';
+    const std::size_t size = static_cast<std::size_t>(m.next - m.key.data());
+    std::memmove(to, m.key.data(), size);
+    to += size;
+  }
+  const char* const from = w.begin + close;
+  std::memmove(to, from, static_cast<std::size_t>(w.cursor - from));
+  w.cursor -= from - to;
+  return static_cast<std::size_t>(from - to);
 }
 
 // Undoes what was written since behind everything, unless it was completed: std::bad_alloc may pass through.
@@ -3162,13 +3189,15 @@ OUTBOUND_NOINLINE_ inline bool write_new_key(writer& w, text key, key_set& keys)
 // A value of the user's may look at the builder that it is added to, and sees what was complete before.
 class while_adding {
  public:
-  while_adding(std::size_t& complete, const writer& w) noexcept : complete_{complete} { complete = w.size(); }
+  while_adding(complete_part& complete, const writer& w) noexcept : complete_{complete} {
+    complete = {w.size(), w.findings.size()};
+  }
   while_adding(const while_adding&) = delete;
   while_adding& operator=(const while_adding&) = delete;
-  ~while_adding() { complete_ = 0; }
+  ~while_adding() { complete_ = {}; }
 
  private:
-  std::size_t& complete_;
+  complete_part& complete_;
 };
 
 // Moves what was written behind everything, with a comma before it, to where the object ends, at `close`.
@@ -3185,17 +3214,26 @@ inline void settle(writer& w, std::size_t open, std::size_t close, std::size_t t
   w.cursor = first + size + tail;
 }
 
-// Writes the value of a member whose key, which was just written at `piece`, may be there already; the older member and
-// its problems go. Returns how many bytes went.
+// Writes the value of a member whose key, which was just written at `piece`, may be there already: the older member of
+// the object at `open` goes, with its problems. Returns how many bytes went.
 OUTBOUND_COLD_ inline std::size_t write_again(writer& w, std::size_t open, std::size_t piece, std::size_t comma,
                                               const erased& v, std::size_t first_finding) {
-  const std::size_t size = w.size() - 1 - piece;
+  const std::size_t key_size = w.size() - 1 - piece;
   const std::size_t findings = w.findings.size();
   v.write(w, v);
-  const writer::place* const here = std::exchange(w.here, w.here->parent);
-  const std::size_t gone = erase_older(w, open, piece - comma, {w.begin + piece, size}, first_finding, findings);
-  w.here = here;
-  return gone;
+  const std::string_view key{w.begin + piece, key_size};
+  for (member_reader m{{w.begin + open, piece - comma - open}}; m.read();) {
+    if (m.key != key) continue;
+    forget_member(w, w.here->parent, key, first_finding, findings);
+    char* from = w.begin + (m.key.data() - w.begin);
+    char* to = w.begin + (skip_space(m.next, m.end) - w.begin);
+    if (to != m.end && *to == ',') ++to;  // the comma behind it goes too,
+    else if (from[-1] == ',') --from;     // or the one before it
+    std::memmove(from, to, static_cast<std::size_t>(w.cursor - to));
+    w.cursor -= to - from;
+    return static_cast<std::size_t>(to - from);
+  }
+  return 0;
 }
 
 // A number, or a text that is not our own, may be written where it belongs at once.
@@ -3306,8 +3344,16 @@ OUTBOUND_NOINLINE_ OUTBOUND_INLINE_ void open_object::add(text key, const erased
   const std::size_t piece = w_.size();
   here_.move_to(key.view());
   const bool is_new = keys_ != nullptr ? write_new_key(w_, key, *keys_) : w_.write_key(key);
-  if (is_new) v.write(w_, v);
-  else write_again(w_, open_, piece, 0, v, first_finding_);
+  if (!is_new) {
+    forget_member(w_, w_.here->parent, {w_.begin + piece, w_.size() - 1 - piece}, first_finding_, w_.findings.size());
+    repeated_ = true;
+  }
+  v.write(w_, v);
+}
+
+OUTBOUND_INLINE_ void open_object::close() {
+  w_.put('}');
+  if (repeated_) keep_last(w_, open_, w_.size() - 1);
 }
 
 // Few keys are compared by pairs, and only those that share one of 64 marks made of length, first and last byte.
@@ -3587,12 +3633,13 @@ OUTBOUND_INLINE_ detail::finding_list object::own_findings() const {
   const std::size_t place_size = detail::writer::where(place_).size();
   std::size_t i = 0;
   for (const detail::finding* f = out().findings.first(); f != nullptr; f = f->next)
-    if (i++ >= first_finding_) own.add(f->what.what, f->what.where.substr(place_size), f->what.why, f->of_key);
+    if (i++ >= first_finding_ && i <= complete_.findings)
+      own.add(f->what.what, f->what.where.substr(place_size), f->what.why, f->of_key);
   return own;
 }
 
 OUTBOUND_INLINE_ detail::writer object::extract() const {
-  if (surrounding_ == nullptr && complete_ == 0) return own_;
+  if (surrounding_ == nullptr) return {own_, complete_};
   detail::writer part;
   part.append(text());
   part.deepest = levels();
@@ -3606,20 +3653,28 @@ OUTBOUND_INLINE_ void object::assign(const object& other) {
   keys_.complete = false;
   if (surrounding_ == nullptr) return own_.swap(copy);
   detail::writer& w = *surrounding_;
-  w.cursor = w.begin + open_;
-  w.findings.forget(first_finding_, w.findings.size(), detail::writer::where(place_));
-  const detail::writer::place* const here = std::exchange(w.here, place_);
-  const unsigned depth = level_ - 1 + detail::nesting(copy.view());
-  if (depth > detail::max_depth) detail::report_depth(w, depth);
-  w.append(depth > detail::max_depth || copy.size() == 0 ? "{}" : copy.view());
-  if (depth > w.deepest && depth <= detail::max_depth) w.deepest = depth;
+  const std::string place = detail::writer::where(place_);
+  const detail::writer::place* const here = w.here;
+  const std::size_t end = w.size();
+  const std::size_t findings = w.findings.size();
+  unsigned depth = level_ - 1 + copy.deepest;
+  if (depth > detail::max_depth) depth = level_ - 1 + detail::nesting(copy.view());  // as in write_spliced
+  const bool fits = depth <= detail::max_depth;
+  detail::rollback undo{w};
+  w.here = place_;
+  w.append(fits && copy.size() != 0 ? copy.view() : "{}");
+  if (!fits) detail::report_depth(w, depth);
   detail::adopt_findings(w, copy.findings);
+  undo.complete();
   w.here = here;
+  std::memmove(w.begin + open_, w.begin + end, w.size() - end);
+  w.cursor -= end - open_;
+  w.findings.forget(first_finding_, findings, place);
+  if (fits && depth > w.deepest) w.deepest = depth;
 }
 
 OUTBOUND_INLINE_ std::string_view object::text() const noexcept {
-  if (out().size() == 0) return "{}";
-  return {out().begin + open_, (complete_ != 0 ? complete_ : out().size()) - open_};
+  return out().size() == 0 ? "{}" : out().view(open_).substr(0, complete_.size - open_);
 }
 
 OUTBOUND_INLINE_ void object::insert(outbound::text key, const detail::erased& v) {
@@ -3640,10 +3695,7 @@ OUTBOUND_INLINE_ object& object::set(outbound::text key, const value& v) & {
   return *this;
 }
 
-// Of what is complete: a value that is being added may look at the array.
-OUTBOUND_INLINE_ array::array(const array& other) : out_{other.out_}, count_{other.count_} {
-  if (other.complete_ != 0) out_.cursor = out_.begin + other.complete_;
-}
+OUTBOUND_INLINE_ array::array(const array& other) : out_{other.out_, other.complete_}, count_{other.count_} {}
 
 OUTBOUND_INLINE_ void array::insert(const detail::erased& v) {
   if (out_.size() == 0) out_.append("[]");
@@ -3659,7 +3711,7 @@ OUTBOUND_INLINE_ array& array::add(const value& v) & {
 }
 
 OUTBOUND_INLINE_ std::string_view array::text() const noexcept {
-  return out_.size() == 0 ? "[]" : out_.view().substr(0, complete_ != 0 ? complete_ : detail::npos);
+  return out_.size() == 0 ? "[]" : out_.view().substr(0, complete_.size);
 }
 
 // >>messages: implementation ------------------------------------------------------------------------------------------
@@ -3730,12 +3782,31 @@ struct single_member {
 inline void write_single_member(writer& w, const erased& e) {
   const single_member& m = *static_cast<const single_member*>(e.data);
   const deeper level{w};
-  open_object out{w, &m.keys};
-  out.add(m.key, m.v);
-  out.close();
+  w.put('{');
+  const at_place here{w, m.key.view()};
+  write_new_key(w, m.key, m.keys);
+  m.v.write(w, m.v);
+  w.put('}');
 }
 
-inline void write_raw(writer& w, const erased& e) { w.append({static_cast<const char*>(e.data), e.size()}); }
+// JSON that is known to be well-formed.
+inline erased erase_raw(std::string_view json) noexcept {
+  return with_range(
+      [](writer& w, const erased& e) {
+        w.append({static_cast<const char*>(e.data), e.size()});
+      },
+      json.data(), json.size());
+}
+
+// The object of a json as this library writes one: its keys have their usual form, and each is there once.
+inline writer rewritten(std::string_view object_text) {
+  writer w;
+  key_set keys;
+  open_object out{w, &keys};
+  for (member_reader m{object_text}; m.read();) out.add(unquoted(m.key), erase_raw(m.value));
+  out.close();
+  return w;
+}
 
 // Calls `visit(body, index)` for a message's body, or for each body of a batch.
 template <class Visit>
@@ -3810,13 +3881,15 @@ OUTBOUND_INLINE_ std::size_t message::limit() const noexcept {
   return detail::begins_with(body(), "[") ? detail::max_batch_body : detail::max_body;
 }
 
-OUTBOUND_INLINE_ bool message::valid() const noexcept { return out_.findings.empty() && out_.size() <= limit(); }
+OUTBOUND_INLINE_ bool message::valid() const noexcept {
+  return (out_.findings.empty() || complete_.findings == 0) && body().size() <= limit();
+}
 
 OUTBOUND_INLINE_ std::vector<problem> message::problems() const {
-  std::vector<problem> all = out_.findings.problems();
-  if (out_.size() > limit())
+  std::vector<problem> all = out_.findings.problems(complete_);
+  if (body().size() > limit())
     all.push_back({defect::too_large, "",
-                   detail::join({"is ", detail::digits_of{out_.size()}, " bytes long; the limit is ",
+                   detail::join({"is ", detail::digits_of{body().size()}, " bytes long; the limit is ",
                                  detail::digits_of{limit()}})});
   return all;
 }
@@ -3831,16 +3904,13 @@ OUTBOUND_INLINE_ message::message(std::string_view path, const user& subject)
   out_.put('}');
 }
 
-// Of what is complete: a value that is being added may look at the message.
 OUTBOUND_INLINE_ message::message(const message& other)
     : path_{other.path_},
-      out_{other.out_},
+      out_{other.out_, other.complete_},
       keys_{other.keys_},
       open_{other.open_},
       close_{other.close_},
-      fields_{other.fields_} {
-  if (other.complete_ != 0) out_.cursor = out_.begin + other.complete_;
-}
+      fields_{other.fields_} {}
 
 OUTBOUND_INLINE_ void message::set(const detail::field& f, const detail::erased& v) {
   const bool repeated = (fields_ & f.bit) != 0;
@@ -3897,7 +3967,7 @@ OUTBOUND_NOINLINE_ OUTBOUND_INLINE_ void message::merge_made(const detail::field
   if (open_ == 0) {
     const detail::single_member m{key, v, keys_};
     keys_.clear();
-    merge(f, detail::with_range(&detail::write_single_member, &m, 1));
+    open_members(f, detail::with_range(&detail::write_single_member, &m, 1));
     keys_.complete = true;
     return;
   }
@@ -3913,15 +3983,17 @@ OUTBOUND_NOINLINE_ OUTBOUND_INLINE_ void message::merge_made(const detail::field
 // The members of the object that `all` writes become members of the field. What may be refused as a whole, or have
 // blanks around it, is always taken apart.
 OUTBOUND_INLINE_ void message::merge(const detail::field& f, const detail::erased& all) {
-  if (open_ == 0 && !all.as_text && all.levels < detail::max_depth) {
-    const std::size_t before = out_.size();
-    set(f, all);
-    keys_.complete = false;
-    open_ = before + f.size;
-    close_ = out_.size() - 2;
-    return;
-  }
-  merge_members(f, all);
+  if (open_ == 0 && !all.as_text && all.levels < detail::max_depth) open_members(f, all);
+  else merge_members(f, all);
+}
+
+// The first members.
+OUTBOUND_INLINE_ void message::open_members(const detail::field& f, const detail::erased& all) {
+  const std::size_t before = out_.size();
+  set(f, all);
+  keys_.complete = false;
+  open_ = before + f.size;
+  close_ = out_.size() - 2;
 }
 
 OUTBOUND_COLD_ OUTBOUND_INLINE_ void message::merge_members(const detail::field& f, const detail::erased& all) {
@@ -3930,31 +4002,36 @@ OUTBOUND_COLD_ OUTBOUND_INLINE_ void message::merge_members(const detail::field&
     const detail::at_place here{part, f.name()};
     all.write(part, all);
   }
-  if (open_ != 0 && part.size() > 2 && part.findings.empty() && !all.as_text) {
+  const bool is_sound = part.findings.empty();
+  if (is_sound && all.as_text) part = detail::rewritten(part.view());
+  bool all_new = true;
+  if (open_ != 0 && detail::begins_with(part.view(), "{")) {
     if (!keys_.complete) detail::complete_keys(keys_, {out_.begin + open_, close_ + 1 - open_});
-    if (detail::note_keys(keys_, part.view())) {  // nothing to replace: all members at once
-      const std::string_view members = part.view().substr(1, part.size() - 2);
-      const detail::erased raw = detail::with_range(&detail::write_raw, members.data(), members.size());
-      close_ = detail::insert(out_, open_, close_, {}, raw);
-      return out_.release();
-    }
-    keys_.clear();  // some of those that were noted are not there yet
+    all_new = detail::note_keys(keys_, part.view());
   }
+  if (is_sound && all_new) return add_members(f, part, all_new);
   message merged = *this;  // all members or none
   merged.keys_.swap(keys_);
-  const std::string_view members = part.view();
-  if (detail::begins_with(detail::skip_blanks(members), "{")) {
-    if (merged.open_ == 0) merged.merge(f, detail::erase_members({}));
-    for (detail::member_reader m{members}; m.read();)
-      merged.merge(f, detail::unquoted(m.key), detail::with_range(&detail::write_raw, m.value.data(), m.value.size()));
+  merged.add_members(f, part, all_new);
+  *this = std::move(merged);
+}
+
+// Adds the members of a finished object with their problems; of one that was refused, the problem.
+OUTBOUND_INLINE_ void message::add_members(const detail::field& f, const detail::writer& part, bool all_new) {
+  const bool is_object = detail::begins_with(part.view(), "{");
+  if (is_object && open_ == 0) {
+    open_members(f, detail::erase_raw(part.view()));
+  } else if (is_object && part.size() > 2) {
+    const detail::at_place here{out_, f.name()};
+    if (!all_new && !out_.findings.empty())
+      for (detail::member_reader m{part.view()}; m.read();)
+        detail::forget_member(out_, out_.here, m.key, 0, out_.findings.size());
+    close_ = detail::insert(out_, open_, close_, {}, detail::erase_raw(part.view().substr(1, part.size() - 2)));
+    if (!all_new) close_ -= detail::keep_last(out_, open_, close_);
+    out_.release();
   }
   for (const detail::finding* found = part.findings.first(); found != nullptr; found = found->next)
-    detail::add_once(merged.out_.findings, found->what, found->of_key);
-  out_.swap(merged.out_);
-  keys_.swap(merged.keys_);
-  open_ = merged.open_;
-  close_ = merged.close_;
-  fields_ = merged.fields_;
+    detail::add_once(out_.findings, found->what, found->of_key);
 }
 
 // --- identify
@@ -4127,8 +4204,7 @@ OUTBOUND_INLINE_ result<void> batch::add(const message& m, std::string_view batc
   if (size > limit())
     return refuse(defect::too_large, {"is not added: the batch would be ", detail::digits_of{size},
                                       " bytes long; the limit is ", detail::digits_of{limit()}});
-  detail::insert(out_, 0, out_.size() - 1, {{}, nullptr, "", nullptr, count_},
-                 detail::with_range(&detail::write_raw, m.body().data(), m.body().size()));
+  detail::insert(out_, 0, out_.size() - 1, {{}, nullptr, "", nullptr, count_}, detail::erase_raw(m.body()));
   out_.release();
   out_.findings.truncate(0);
   path_ = batch_path;

@@ -86,6 +86,19 @@ struct line {
 };
 OUTBOUND_FIELDS(line, sku, qty)
 
+// Becomes a copy of another object, or stays as it is if there is no memory for that.
+struct held {
+  const outbound::object* of;
+};
+inline void to_outbound(outbound::object& o, const held& h) {
+  o.set("first", std::numeric_limits<double>::quiet_NaN());
+  try {
+    o = *h.of;
+  } catch (const std::bad_alloc&) {
+  }
+  o.set("last", 2);
+}
+
 }  // namespace starvation_test
 
 namespace {
@@ -549,6 +562,28 @@ TEST_CASE("F61: objects and arrays", "[F61]") {
            a.add(2);
            return is_json(a.text()) && a.problems().size() == 1 ? nullptr : "it cannot be used";
          });
+}
+
+TEST_CASE("F61: an object that could not become another while it was written", "[F61]") {
+  const object other{{"a", std::string(3000, 'x')}, {"b", std::numeric_limits<double>::infinity()}};
+  const auto make = [] { return user{1}.track("e"); };
+  const auto work = [&other](track& m) { m.property("p", starvation_test::held{&other}); };
+  const std::string before{make().body()};
+  track whole = make();
+  work(whole);
+  CHECK(whole.problems().size() == 1);
+  const std::string kept = R"({"user_id":1,"event":"e","properties":{"p":{"first":null,"last":2}}})";
+  bool was_kept = false;
+  starve(make, work, [&](const track& m, bool thrown) -> const char* {
+    if (thrown) return m.body() == before && m.valid() ? nullptr : "it threw, and something stayed";
+    const std::vector<outbound::problem> problems = m.problems();
+    was_kept = was_kept || m.body() == kept;
+    if (problems.size() != 1) return "not one problem";
+    if (m.body() == kept)
+      return problems[0].where == "/properties/p/first" ? nullptr : "the old object, another problem";
+    return m.body() == whole.body() && problems[0].where == "/properties/p/b" ? nullptr : "neither the old nor the new";
+  });
+  CHECK(was_kept);
 }
 
 TEST_CASE("F61: batches", "[F61]") {

@@ -41,6 +41,8 @@ struct fine { int x; };
 inline void to_outbound(object& o, const fine& f) { o.set("x", f.x); }
 struct worded { int x; };
 inline std::string to_outbound(const worded&) { return "words"; }
+struct worded_map : std::map<std::string, int> { using map::map; };
+inline std::string to_outbound(const worded_map&) { return "words"; }
 struct lettered { int x; };
 inline char to_outbound(const lettered&) { return 'c'; }
 class hidden { int x = 0; friend int look(const hidden& h); };
@@ -212,6 +214,7 @@ auto m = ada.identify().attributes(array::of(1));                 ;;; auto m = a
 auto m = ada.identify().attributes(std::vector<int>{1});          ;;; auto m = ada.identify().attributes(std::map<std::string, int>{});
 auto m = ada.identify().attributes(plain{1});                     ;;; auto m = ada.identify().attributes(fine{1});
 auto m = ada.track("e").properties(worded{1});                    ;;; auto m = ada.track("e").properties(fine{1});
+auto m = ada.track("e").properties(worded_map{});                 ;;; auto m = ada.track("e").property("k", worded_map{});
 auto m = ada.track("e").properties(nullptr);                      ;;; auto m = ada.track("e").properties(object{});
 auto m = ada.identify().group("g", 42);                           ;;; auto m = ada.identify().group("g", {{"k", 42}});
 '''.strip(), re.MULTILINE)]
