@@ -3047,7 +3047,7 @@ OUTBOUND_COLD_ inline void forget_member(writer& w, const writer::place* object,
 
 // Removes each member of an object whose key comes again behind it. The braces stand at `open` and `close`. Returns how
 // many bytes went.
-OUTBOUND_COLD_ OUTBOUND_INLINE_ std::size_t keep_last(writer& w, std::size_t open, std::size_t close) {
+OUTBOUND_COLD_ inline std::size_t keep_last(writer& w, std::size_t open, std::size_t close) {
   std::vector<member_reader> members;  // as they were read; without `next`, it goes
   for (member_reader m{{w.begin + open, close - open}}; m.read();) members.push_back(m);
   std::size_t cells = 16;
