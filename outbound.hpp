@@ -1235,7 +1235,7 @@ class client {
   friend struct detail::core;
   result<void> checked(const message& m) const;
   request make_request(std::string_view path, std::string_view body, std::string user_key) const;
-  result<response> exchange(transport& how, const request& r) const;
+  result<response> exchange(transport& how, const request& r) const noexcept;
 
   outbound::error setup_{};  // code 0: none
   std::string key_{};
@@ -1257,7 +1257,7 @@ struct retry_policy {
   std::chrono::milliseconds first_delay{500};     ///< backoff: 0 .. min(max_delay, first_delay * 2^n), at random
   std::chrono::milliseconds max_delay{60'000};    ///< ("full jitter": AWS Architecture Blog, 2015)
   std::chrono::milliseconds max_age{86'400'000};  ///< since this process accepted it, without the time on hold
-  unsigned max_attempts{10};                      ///< that end in `malformed_json`
+  unsigned max_attempts{10};   ///< that end in `malformed_json`; of a batch, and then of each member alone
   bool retry_ambiguous{true};  ///< track, too, is sent again after an answer that was lost; after a restart, always
   unsigned budget{100};  ///< retries at once, of all messages; 10 a second come back, and one for each good answer
 };
@@ -1294,7 +1294,8 @@ class store {
   virtual ~store() = default;
   /// The record is durable when this returns; with an error, nothing of it is kept.
   virtual result<void> append(const record& r) = 0;
-  /// All of them, or none and an error. An id that is not there is no error.
+  /// All of them, or none and an error. An id that is not there is no error. What is not removed before the process
+  /// ends is sent again by the next one: with its GUID, unless it was in a batch that was refused.
   virtual result<void> remove(const std::vector<std::uint64_t>& ids) = 0;
   /// What was appended and not removed, by rising id.
   virtual result<std::vector<record>> load() = 0;
@@ -1357,7 +1358,8 @@ struct queue_options {
   std::size_t max_messages{100'000};             ///< queued and in flight
   std::size_t max_bytes{std::size_t{64} << 20};  ///< of bodies
   overflow when_full{overflow::reject_new};      ///< by either bound
-  std::size_t batch_size{1};  ///< up to 100 identify or track messages leave as one request; extension, off at 1
+  std::size_t batch_size{1};  ///< up to 100 identify or track messages leave as one request; extension, off at 1. After
+                              ///< a 404, 405 or 410 to a batch they leave one by one for an hour
   guid_seed seed{};           ///< another one in each process: equal seeds give equal GUIDs to equal messages
   outbound::store* store{};   ///< must outlive the queue; null: memory only
   callback<void(const event&)> on_event{};  ///< called when the queue is consistent again; may call it
@@ -1410,21 +1412,26 @@ class ready_heap {
   std::vector<queued*> items_{};
 };
 
-// All messages of one path, and the clock by which they age; it stands still while they are held for the set-up's sake.
+// All messages of one path.
 struct lane {
   std::string path{};
-  bool batches{};  // has a path for batches
+  std::int64_t batches_from{};  // no_time: there is no path for batches of these
   ready_heap ready{};
   queued* oldest{};
   queued* newest{};
   std::size_t count{};
   std::size_t calls{};  // in flight
   gate hold{};
+};
+
+// The clock by which messages age. It stands still while any of them is held for the set-up's sake, since others of its
+// user wait behind it.
+struct age_clock {
   std::int64_t aged{};
   std::int64_t since{};
   bool running{true};
 
-  std::int64_t clock(std::int64_t now) const noexcept { return aged + (running ? now - since : 0); }
+  std::int64_t at(std::int64_t now) const noexcept { return aged + (running ? now - since : 0); }
 };
 
 // The lines of users who have messages, found by their keys: a hash table.
@@ -1450,7 +1457,8 @@ inline constexpr std::size_t unlimited = static_cast<std::size_t>(-1);
 
 /// The delivery engine: order per user, backoff, holds, bounds, batches, accounting. It has no thread, lock, clock or
 /// randomness: pass `now`, take what is due, make the request (`client::prepare`), report what came back. Every
-/// operation costs O(log n) of what is queued. Used by one thread at a time; nothing throws.
+/// operation costs O(log n) of what is queued; `due`, and `post` that drops the oldest, also look at each message that
+/// is in a request or in a batch that will be sent again. Used by one thread at a time; nothing throws.
 class delivery_queue {
  public:
   /// Takes over what the store has. If that fails, every `post` does, with the store's error.
@@ -1507,7 +1515,7 @@ class delivery_queue {
   void hold(detail::gate& g, detail::queued* first, const outbound::error& cause) noexcept;
   void welcome() noexcept;
   void reopen(detail::gate& g) noexcept;
-  void run_clocks() noexcept;
+  void run_clock() noexcept;
   std::int64_t jitter(unsigned failures) noexcept;
   void retry(detail::queued* first, const outbound::error& cause) noexcept;
 
@@ -1543,6 +1551,7 @@ class delivery_queue {
   std::size_t calls_{};                    // in flight
   std::size_t window_{detail::unlimited};  // of calls in flight; after a hold it grows with each good answer
   bool setup_is_wrong_{false};
+  detail::age_clock clock_{};
   bool started_{false};
   bool closed_{false};
 };
@@ -1587,7 +1596,7 @@ class outbox {
   outbox(const outbox&) = delete;
   outbox& operator=(const outbox&) = delete;
   /// Closes with `close_timeout`; what is left then is dropped (`loss::closed`), unless there is a store. On a worker's
-  /// thread it does not wait for that worker.
+  /// thread it does not wait for that worker, and what its call leads to is told to nobody.
   ~outbox();
 
   /// Copies the message and returns; waits for no network, only for the store. Errors: those of `client::validate` and
@@ -1601,7 +1610,8 @@ class outbox {
     return flush_for(detail::saturated(timeout));
   }
   /// The same, and the end: `post` refuses from now on. The calls that are in a transport when the time is over are
-  /// waited for (`request.timeout` bounds them), but the one it is called from; afterwards no callback runs.
+  /// waited for (`request.timeout` bounds them), but the one it is called from; afterwards no callback runs,
+  /// but for those by which the destructor hands back what is left.
   template <class Rep, class Period>
   remaining close(std::chrono::duration<Rep, Period> timeout) noexcept {
     return close_for(detail::saturated(timeout));
@@ -4380,7 +4390,8 @@ OUTBOUND_INLINE_ result<response> transport::operator()(const request& r) noexce
   const auto thrown = [](const char* what) -> result<response> {
     return outbound::error{errc::no_response, 0, detail::join({"the transport threw: ", detail::one_line(what)}), {}};
   };
-  return detail::guarded([&] { return detail::guarded(call, thrown); }, detail::out_of_memory);
+  const auto forgotten = [](const char*) { return outbound::error{errc::no_response, 0, "out of memory", {}}; };
+  return detail::guarded([&] { return detail::guarded(call, thrown); }, forgotten);
 }
 
 OUTBOUND_INLINE_ result<response> no_transport_t::operator()(const request&) const {
@@ -4568,17 +4579,25 @@ OUTBOUND_INLINE_ request client::make_request(std::string_view path, std::string
   return r;
 }
 
-// Calls the transport. What it says may be logged: the key is not in it.
-OUTBOUND_INLINE_ result<response> client::exchange(transport& how, const request& r) const {
+// Calls the transport. What it says may be logged: the key is not in it. If there is no memory to see to that, it says
+// nothing, but what became of the request is kept.
+OUTBOUND_INLINE_ result<response> client::exchange(transport& how, const request& r) const noexcept {
   result<response> answer = how(r);
-  if (answer) {
-    if (!detail::is_success(answer->status)) answer->body = detail::redacted(answer->body, key_);  // before it is cut
-    return answer;
-  }
-  outbound::error& e = answer.error();
-  if (e.code == errc{}) e.code = errc::no_response;  // a failure without a name may have been processed
-  e.message = detail::excerpt(detail::redacted(e.message, key_));
-  for (problem& p : e.problems) p.why = detail::redacted(p.why, key_);
+  const auto redact = [&] {
+    if (answer) {
+      if (!detail::is_success(answer->status)) answer->body = detail::redacted(answer->body, key_);  // before it is cut
+      return;
+    }
+    outbound::error& e = answer.error();
+    if (e.code == errc{}) e.code = errc::no_response;  // a failure without a name may have been processed
+    e.message = detail::excerpt(detail::redacted(e.message, key_));
+    for (problem& p : e.problems) p.why = detail::redacted(p.why, key_);
+  };
+  const auto hide = [&answer](const char*) {
+    if (answer) answer->body.clear();
+    else answer.error() = {answer.error().code, answer.error().status, {}, {}};
+  };
+  detail::guarded(redact, hide);
   return answer;
 }
 
@@ -5153,9 +5172,7 @@ OUTBOUND_INLINE_ void delivery_queue::fill(detail::queued& q, std::string_view p
   if (q.lane == lanes_.size()) {
     detail::lane added;
     added.path = path;
-    added.batches = path == detail::api::identify_path || path == detail::api::track_path;
-    added.since = now_;
-    added.running = !setup_is_wrong_;
+    if (path != detail::api::identify_path && path != detail::api::track_path) added.batches_from = detail::no_time;
     lanes_.push_back(std::move(added));
   }
   detail::link* at = &q.own;
@@ -5174,11 +5191,12 @@ OUTBOUND_INLINE_ void delivery_queue::fill(detail::queued& q, std::string_view p
 
 OUTBOUND_INLINE_ void delivery_queue::enqueue(detail::queued* q) noexcept {
   detail::lane& l = lanes_[q->lane];
-  q->accepted = l.clock(now_);
+  q->accepted = clock_.at(now_);
   q->before = l.newest;
   (l.newest != nullptr ? l.newest->after : l.oldest) = q;
   l.newest = q;
   ++l.count;
+  if (l.hold.held) run_clock();
   for (detail::link* at = &q->own; at != nullptr; at = at->more) {
     detail::user_line& line = *at->line;
     at->before = line.last;
@@ -5209,6 +5227,7 @@ OUTBOUND_INLINE_ void delivery_queue::unlink(detail::queued* q) noexcept {
   (q->before != nullptr ? q->before->after : l.oldest) = q->after;
   (q->after != nullptr ? q->after->before : l.newest) = q->before;
   --l.count;
+  if (l.hold.held) run_clock();
   --stats_.queued;
   stats_.bytes -= q->body.size();
   for (detail::link* at = &q->own; at != nullptr; at = at->more) {
@@ -5293,7 +5312,8 @@ OUTBOUND_INLINE_ delivery delivery_queue::take() {
   detail::lane* const from = choose();
   if (from == nullptr) return {};
   detail::queued* const first = from->ready.top();
-  if (options_.batch_size > 1 && from->batches && first->batch == nullptr) gather(*from, first);
+  const bool may_batch = options_.batch_size > 1 && now_ >= from->batches_from;
+  if (may_batch && answered_.empty() && first->batch == nullptr) gather(*from, first);
   delivery d = describe(*from, *first);
   if (first->batch != nullptr && first->batch_record == 0 && options_.store != nullptr && !fix_batch(d, first)) {
     dissolve(first);
@@ -5435,7 +5455,10 @@ OUTBOUND_INLINE_ void delivery_queue::judge(detail::queued* first, const outboun
   if (detail::is_setup(cause.code)) return judge_setup(first, cause);
   welcome();
   reopen(l.hold);
-  if (cause.code == errc{}) return settle_all(first, event::kind::delivered, loss::none, cause);
+  if (cause.code == errc{}) {
+    budget_at_ -= detail::budget_interval;
+    return settle_all(first, event::kind::delivered, loss::none, cause);
+  }
   if (cause.code == errc::malformed_json) {
     if (++first->server_errors < options_.retry.max_attempts) return retry(first, cause);
     if (!is_batch) return settle(first, event::kind::failed, loss::exhausted, cause);
@@ -5465,15 +5488,16 @@ OUTBOUND_INLINE_ void delivery_queue::judge_setup(detail::queued* first, const o
     hold_.held = hold_.held && setup_is_wrong_;  // that is news after an outage
     setup_is_wrong_ = true;
     hold(hold_, first, cause);
-  } else if (first->batch != nullptr) {  // this server takes no batches
+  } else if (first->batch != nullptr) {  // this server takes no batches, or not now
     welcome();
-    l.batches = false;
+    l.batches_from = now_ + detail::longest_retry_after;
+    note(event::kind::retrying, loss::none, first, cause);
     dissolve(first);
   } else {
     welcome();
     hold(l.hold, first, cause);
   }
-  run_clocks();
+  run_clock();
   make_ready(first, now_);
 }
 
@@ -5491,7 +5515,6 @@ OUTBOUND_INLINE_ void delivery_queue::hold(detail::gate& g, detail::queued* firs
 // down who has just got up.
 OUTBOUND_INLINE_ void delivery_queue::welcome() noexcept {
   failures_in_a_row_ = 0;
-  budget_at_ -= detail::budget_interval;
   if (window_ != detail::unlimited) ++window_;
   setup_is_wrong_ = false;
   reopen(hold_);
@@ -5500,16 +5523,14 @@ OUTBOUND_INLINE_ void delivery_queue::welcome() noexcept {
 OUTBOUND_INLINE_ void delivery_queue::reopen(detail::gate& g) noexcept {
   if (!g.held) return;
   g = {};
-  run_clocks();
+  run_clock();
   note(event::kind::resumed, loss::none, nullptr, {});
 }
 
-OUTBOUND_INLINE_ void delivery_queue::run_clocks() noexcept {
-  for (detail::lane& l : lanes_) {
-    l.aged = l.clock(now_);
-    l.since = now_;
-    l.running = !setup_is_wrong_ && !l.hold.held;
-  }
+OUTBOUND_INLINE_ void delivery_queue::run_clock() noexcept {
+  bool held = setup_is_wrong_;
+  for (const detail::lane& l : lanes_) held = held || (l.hold.held && l.count != 0);
+  clock_ = {clock_.at(now_), now_, !held};
 }
 
 OUTBOUND_INLINE_ std::int64_t delivery_queue::jitter(unsigned failures) noexcept {
@@ -5538,7 +5559,7 @@ OUTBOUND_INLINE_ void delivery_queue::retry(detail::queued* first, const outboun
 // --- what leaves the queue
 
 OUTBOUND_INLINE_ std::int64_t delivery_queue::age(const detail::queued& q) const noexcept {
-  return lanes_[q.lane].clock(now_) - q.accepted;
+  return clock_.at(now_) - q.accepted;
 }
 
 OUTBOUND_INLINE_ void delivery_queue::expire() noexcept {
@@ -5582,7 +5603,7 @@ OUTBOUND_INLINE_ void delivery_queue::settle(detail::queued* q, event::kind what
   if (what == event::kind::delivered) ++stats_.delivered;
   else if (what == event::kind::dropped) ++stats_.dropped;
   else ++stats_.failed;
-  ++stats_.losses[static_cast<std::size_t>(why)];
+  if (why != loss::none) ++stats_.losses[static_cast<std::size_t>(why)];
   if (options_.store != nullptr) answered_.push_back(q->id);
   note(what, why, q, cause);
   detail::discard(q, lines_);
@@ -5649,7 +5670,7 @@ OUTBOUND_INLINE_ std::chrono::steady_clock::time_point delivery_queue::due() con
   std::int64_t first = next_call();
   if (!answered_.empty() && forget_at_ < first) first = forget_at_;
   for (const detail::lane& l : lanes_) {
-    const detail::queued* q = l.running ? l.oldest : nullptr;
+    const detail::queued* q = clock_.running ? l.oldest : nullptr;
     while (q != nullptr && q->is_fixed()) q = q->after;
     if (q != nullptr && now_ + most - age(*q) < first) first = now_ + most - age(*q);
   }
@@ -5861,6 +5882,7 @@ inline bool core::step(std::unique_lock<std::mutex>& lock, transport& how) noexc
     const result<response> answer = call(lock, d, how);
     if (orphaned) return false;
     queue.report(std::move(d), answer, now());
+    if (!events.empty()) work.notify_one();  // for what is due since: what is told may take long
   }
   idle.notify_all();  // also of what has expired
   tell(lock, true);
@@ -5995,6 +6017,7 @@ OUTBOUND_INLINE_ result<void> outbox::post(const message& m) noexcept {
     result<void> good = c.client.validate(m);
     if (!good) return good;
     detail::core::visit here{c};
+    if (c.stopping) return outbound::error{errc::closed, 0, detail::describe(errc::closed), {}};
     result<void> accepted = c.queue.post(m, c.now());
     c.work.notify_one();
     c.tell(here.lock, false);

@@ -879,6 +879,17 @@ std::size_t use_everything() {
   return n;
 }
 
+// The rounding mode, by what it does: qemu's 32-bit PowerPC has not the instruction of fegetround.
+int rounding_mode() {
+  volatile double one = 1;
+  volatile double tiny = 1e-30;
+  volatile double most_of_an_ulp = 0.75 * std::numeric_limits<double>::epsilon();
+  const volatile double up = one + tiny;
+  const volatile double down = -one - tiny;
+  const volatile double nearest = one + most_of_an_ulp;
+  return (up > one ? 1 : 0) + (down < -one ? 2 : 0) + (nearest > one ? 4 : 0);
+}
+
 }  // namespace
 
 TEST_CASE("F71: errno, locale, floating-point state and rand() are left alone", "[F71]") {
@@ -893,14 +904,13 @@ TEST_CASE("F71: errno, locale, floating-point state and rand() are left alone", 
   std::srand(5);
   static_cast<void>(std::rand());
   std::feclearexcept(FE_ALL_EXCEPT);
-  const int rounding = std::fegetround();
   errno = 4711;
   const std::size_t first = use_everything();
   const int errno_after = errno;
   const int raised = std::fetestexcept(FE_ALL_EXCEPT & ~FE_INEXACT);
   CHECK(errno_after == 4711);
   CHECK(raised == 0);
-  CHECK(std::fegetround() == rounding);
+  CHECK(rounding_mode() == 4);
   CHECK(std::rand() == want);
   CHECK(std::setlocale(LC_ALL, nullptr) == locale);
   // What was set before is not cleared, and what is written does not depend on it.
@@ -908,13 +918,13 @@ TEST_CASE("F71: errno, locale, floating-point state and rand() are left alone", 
   for (const int mode : {FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO}) {
     REQUIRE(std::fesetround(mode) == 0);
     std::feraiseexcept(FE_OVERFLOW);
-    const int is_mode = std::fegetround();               // emulators lack modes (mips64el)
+    const int is_mode = rounding_mode();                 // emulators lack modes (mips64el)
     const int is_flag = std::fetestexcept(FE_OVERFLOW);  // and flags (m68k)
     const std::size_t again = use_everything();
     const outbound::object now{{"a", 0.1}, {"b", 1e23}, {"c", 5e-324}, {"d", 2.5}, {"e", 123456789.123F}};
-    const int kept_mode = std::fegetround();
+    const int kept_mode = rounding_mode();
     const int kept_flag = std::fetestexcept(FE_OVERFLOW);
-    std::fesetround(rounding);
+    std::fesetround(FE_TONEAREST);
     CHECK(kept_mode == is_mode);
     CHECK(kept_flag == is_flag);
     CHECK(again == first);

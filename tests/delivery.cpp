@@ -494,6 +494,17 @@ TEST_CASE("F48: the budget bounds the retries of a server that answers now and t
   CHECK(r.queue.stats().failed == 0);
 }
 
+TEST_CASE("bug: answers of 500 gave back what their retries took from the budget [F48]", "[F48]") {
+  rig r;
+  for (int i = 0; i < 1000; ++i) r.post(user{i}.track("e"));
+  while (r.now < 5s) {
+    delivery d = r.next();
+    if (d) r.answer(std::move(d), 500);
+    else r.now += 1ms;
+  }
+  CHECK(r.queue.stats().attempts <= 1000 + 100 + 5 * 10);
+}
+
 TEST_CASE("F48: a new queue has its whole budget", "[F48]") {
   queue_options o;
   o.retry.first_delay = 0ms;
@@ -737,6 +748,33 @@ TEST_CASE("a wrong path holds its messages only") {
     CHECK(drain(r).size() == 2);
     CHECK(r.queue.stats().failed == 0);
   }
+}
+
+TEST_CASE("bug: a message that waited for one of a path that is held expired [F42]", "[F42]") {
+  queue_options o;
+  o.retry.max_age = 10s;
+  rig r{o};
+  r.post(user{1}.register_token(outbound::platform::gcm, "t"));
+  r.post(user{1}.track("behind it"));
+  r.answer(r.next(), 404);
+  r.now += 72h;
+  r.answer(r.take(), 404);
+  CHECK(r.queue.stats().failed == 0);
+  CHECK(drain(r).size() == 2);
+  // When nothing is held any more, also since what was held was dropped, time goes on.
+  queue_options small = o;
+  small.max_messages = 2;
+  small.when_full = outbound::overflow::drop_oldest;
+  rig dropping{small};
+  dropping.post(user{1}.register_token(outbound::platform::gcm, "t"));
+  dropping.answer(dropping.next(), 404);
+  dropping.post(user{2}.track("e"));
+  dropping.now += 72h;
+  dropping.post(user{2}.track("e"));  // the token goes
+  CHECK(dropping.queue.stats().dropped == 1);
+  dropping.now += 11s;
+  CHECK(!dropping.next());
+  CHECK(dropping.queue.stats().lost(loss::expired) == 2);
 }
 
 TEST_CASE("a message posted while the queue was held, the first of its path, aged all the same") {
@@ -1284,6 +1322,54 @@ TEST_CASE("a batch whose answer is lost fails as a whole where ambiguity is a lo
   r.answer(r.take(), failure(errc::no_response));
   CHECK(r.queue.stats().lost(loss::ambiguous) == 3);
   CHECK(r.queue.stats().queued == 3);
+}
+
+TEST_CASE("bug: one 404 to a batch ended batching for ever, and nobody was told") {
+  rig r{batching(100)};
+  const auto post_two = [&r] {
+    for (const char* u : {"a", "b"}) r.post(user{u}.track("1"));
+  };
+  post_two();
+  delivery d = r.take();
+  CHECK(d.path == "/v2/track/batch");
+  r.answer(std::move(d), 404);
+  REQUIRE(r.count(event::kind::retrying) == 1);
+  CHECK(r.events.back().cause.code == errc::misdirected);
+  CHECK(drain(r).size() == 2);
+  r.now += 1h - 1ms;
+  post_two();
+  CHECK(drain(r).size() == 2);
+  r.now += 1h;
+  post_two();
+  CHECK(r.take().path == "/v2/track/batch");
+}
+
+TEST_CASE("bug: a batch was made while the store still had what was answered, and came back taken apart") {
+  test::memory_store kept;
+  const auto options = [&kept] { return batching(100, &kept); };
+  std::string first;
+  {
+    rig r{options()};
+    r.post(user{"a"}.track("0"));
+    kept.removing = test::memory_store::mood::refuses;
+    r.answer(r.take(), 200);
+    for (const char* e : {"1", "2"}) r.post(user{"a"}.track(e));
+    delivery d = r.next();
+    CHECK(d.path == "/v2/track");  // no batch yet
+    first = d.body + d.guid;
+  }  // its answer is lost
+  kept.removing = test::memory_store::mood::good;
+  rig r{options()};
+  r.answer(r.next(), 200);  // what was answered, once more
+  const delivery d = r.next();
+  CHECK(d.body + d.guid == first);
+}
+
+TEST_CASE("what was delivered is no loss") {
+  rig r;
+  r.post(user{1}.track("e"));
+  r.answer(r.next(), 200);
+  CHECK(r.queue.stats().lost(loss::none) == 0);
 }
 
 TEST_CASE("a server without batch paths gets single messages") {

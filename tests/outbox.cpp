@@ -1171,3 +1171,82 @@ TEST_CASE("bug: a worker slept past a retry while the one that watched the time 
   in_call.open();
   CHECK(o.close(for_ever));
 }
+
+TEST_CASE("bug: no worker took what was due while an on_event ran [F53]", "[F53]") {
+  door resting, first, second, told;
+  outbox_options options;
+  options.workers = 2;
+  options.on_event = [&](const event&) { told.pass(); };
+  options.wait = [&](std::condition_variable& changed, std::unique_lock<std::mutex>& lock,
+                     std::chrono::milliseconds longest) {
+    resting.pass();
+    changed.wait_for(lock, longest);
+  };
+  options.make_transport = [&] {
+    return transport{[&](const request& r) {
+      (r.body.find("second") != r.body.npos ? second : first).pass();
+      return response{200};
+    }};
+  };
+  resting.open();
+  second.open();
+  outbox o{client{"k", outbound::no_transport}, options};
+  resting.wait_for(2);
+  REQUIRE(o.post(user{1}.track("first")));
+  first.wait_for(1);
+  REQUIRE(o.post(user{1}.track("second")));  // waits for the first
+  resting.wait_for(3);                       // and so does the other worker
+  first.open();
+  const bool taken = second.comes(1);
+  told.open();
+  CHECK(taken);
+  CHECK(o.flush(for_ever));
+}
+
+namespace {
+
+// Cannot forget anything.
+class full_store : public outbound::store {
+ public:
+  result<void> append(const outbound::record&) override { return {}; }
+  result<void> remove(const std::vector<std::uint64_t>&) override {
+    return outbound::error{errc::store_failed, 0, "the disk is full", {}};
+  }
+  result<std::vector<outbound::record>> load() override { return std::vector<outbound::record>{}; }
+};
+
+}  // namespace
+
+TEST_CASE("bug: a post that was refused after close asked the store and told of it [F60]", "[F60]") {
+  own_time time;
+  full_store store;
+  event_log log;
+  outbox_options options;
+  time.install(options);
+  log.install(options);
+  options.store = &store;
+  outbox o{client{"k", answering(200)}, options};
+  REQUIRE(o.post(event_of("a")));
+  CHECK(o.close(for_ever));
+  const std::size_t told = log.all().size();
+  time.advance(1h);
+  CHECK(o.post(event_of("a")).error().code == errc::closed);
+  CHECK(log.all().size() == told);
+}
+
+TEST_CASE("F60: what is left by close is told by the destructor, on its own thread", "[F60]") {
+  std::vector<std::thread::id> threads;
+  {
+    outbox_options options;
+    options.workers = 0;
+    options.on_event = [&threads](const event& e) {
+      CHECK(e.why == loss::closed);
+      threads.push_back(std::this_thread::get_id());
+    };
+    outbox o{client{"k", answering(200)}, options};
+    REQUIRE(o.post(event_of("a")));
+    CHECK(o.close(0s).queued == 1);
+    CHECK(threads.empty());
+  }
+  CHECK(threads == std::vector<std::thread::id>{std::this_thread::get_id()});
+}

@@ -721,6 +721,24 @@ TEST_CASE("F61: a transport without memory", "[F61]") {
       errc::no_response, true);
 }
 
+TEST_CASE("bug: a request that was made counted as never made when memory ran out after it [F61]", "[F61]") {
+  const auto made = [](bool throws) {
+    client c{"a-key", [throws](const request&) -> result<response> {
+               outbound::error lost{errc::no_response, 0, std::string(100, 'x') + "a-key", {}};
+               watch(1, true);
+               if (throws) throw std::bad_alloc{};
+               return lost;
+             }};
+    const track m = user{1}.track("e");
+    result<response> answer = c.send(m);
+    watch();
+    return answer;
+  };
+  CHECK(made(false).error().code == errc::no_response);
+  CHECK(made(false).error().message.empty());  // it may hold the key
+  CHECK(made(true).error().code == errc::no_response);
+}
+
 TEST_CASE("F61: prepare, interpret and the rest", "[F61]") {
   const identify m = user{"u"}.identify().email(big);
   const auto fine = [](const auto&, bool) -> const char* { return nullptr; };

@@ -283,8 +283,11 @@ inline void round_of_steps::pass(std::int64_t to) {
   const std::int64_t passed = to - origin_ - now_;
   if (passed <= 0) return;
   now_ += passed;
+  bool stands = setup_held_;
+  for (const auto& [n, i] : items_)
+    stands = stands || (i.where != item::state::settled && held_paths_.count(i.path) != 0);
   for (auto& [n, i] : items_)
-    if (i.where != item::state::settled && !setup_held_ && held_paths_.count(i.path) == 0) i.age += passed;
+    if (i.where != item::state::settled && !stands) i.age += passed;
 }
 
 // --- accepting
