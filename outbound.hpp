@@ -408,9 +408,9 @@ erased erase_elements(std::initializer_list<element> elements) noexcept;
 class element {
  public:
   /// By conversion; braces of members are an object.
-  template <class T,
-            std::enable_if_t<!std::is_base_of_v<element, detail::bare<T>> && !std::is_same_v<member, detail::bare<T>>,
-                             int> = 0>
+  template <
+      class T,
+      std::enable_if_t<!std::is_same_v<element, detail::bare<T>> && !std::is_same_v<member, detail::bare<T>>, int> = 0>
   element(T&& v) : erased_{detail::erase(v)} {}
   element(std::initializer_list<member> members) noexcept : erased_{detail::erase_members(members)} {}
   element(const element&) = delete;
@@ -469,10 +469,14 @@ struct finding {
   finding* next;
 };
 
-// How much of a builder is complete while something is added to it: so much of its text, and so many of its problems.
+// How much of a builder is complete while something is added to it: so much of its text, so many of its problems, and
+// how deep that is.
 struct complete_part {
   std::size_t size{static_cast<std::size_t>(-1)};
   std::size_t findings{static_cast<std::size_t>(-1)};
+  unsigned deepest{};  // 0: nothing is being added
+
+  unsigned deepest_of(unsigned all) const noexcept { return deepest != 0 ? deepest : all; }
 };
 
 // A list, since it is a third of the code that a vector of them is, and nearly always empty.
@@ -557,6 +561,7 @@ struct key_set {
   std::uint32_t few[most_few];  // as many as `count` says; to clear them all costs more than to build a small message
   std::vector<std::uint32_t> many{};
   std::size_t count{};
+  std::uint64_t seed{reinterpret_cast<std::uintptr_t>(this)};  // of the hashes: another one in each process
   bool complete{true};
 
   key_set() noexcept {}
@@ -566,7 +571,7 @@ struct key_set {
   ~key_set() = default;
   void swap(key_set& other) noexcept;
 
-  bool insert(std::uint32_t hash);
+  bool insert(std::string_view key);
   bool insert_into_table(std::uint32_t hash);
   void clear() noexcept;
 };
@@ -609,7 +614,7 @@ class object {
   explicit object(detail::writer& surrounding);
   detail::writer& out() noexcept { return surrounding_ != nullptr ? *surrounding_ : own_; }
   const detail::writer& out() const noexcept { return surrounding_ != nullptr ? *surrounding_ : own_; }
-  unsigned levels() const noexcept { return out().deepest - level_ + 1; }
+  unsigned levels() const noexcept { return complete_.deepest_of(out().deepest) - level_ + 1; }
   detail::finding_list own_findings() const;
   detail::writer extract() const;
   void assign(const object& other);
@@ -659,7 +664,7 @@ class array {
   template <class T>
   friend detail::erased detail::erase_spliced(const T& v) noexcept;
   const detail::writer& out() const noexcept { return out_; }
-  unsigned levels() const noexcept { return out_.deepest; }
+  unsigned levels() const noexcept { return complete_.deepest_of(out_.deepest); }
   detail::finding_list own_findings() const { return {out_.findings, complete_}; }
   void insert(const detail::erased& v);
 
@@ -669,8 +674,8 @@ class array {
 };
 
 /// JSON text that you already have: another library's dump, a column of a database. It owns the text, and is checked
-/// when it is written: one value (RFC 8259), UTF-8, no lone surrogates, at most 512 levels. Its blanks are kept, and
-/// equal keys inside it are yours.
+/// when it is written: one value (RFC 8259), UTF-8, no lone surrogates, at most 512 levels. Blanks inside it are kept,
+/// and equal keys are yours.
 class json {
  public:
   /// Keeps the text.
@@ -1153,6 +1158,7 @@ template <class R, class... Args>
 class callback<R(Args...)> {
  public:
   callback() noexcept = default;
+  callback(std::nullptr_t) noexcept {}
   /// Keeps a callable.
   template <class F, std::enable_if_t<!std::is_same_v<std::decay_t<F>, callback>, int> = 0>
   callback(F&& f) : target_{std::forward<F>(f)} {
@@ -2514,7 +2520,7 @@ inline void delete_blocks(char* block) noexcept {
 }
 
 OUTBOUND_INLINE_ writer::writer(const writer& other, const complete_part& part)
-    : deepest{other.deepest}, findings{other.findings, part} {
+    : deepest{part.deepest_of(other.deepest)}, findings{other.findings, part} {
   const std::string_view text = other.view().substr(0, part.size);
   if (text.empty()) return;
   begin = new_block(text.size(), nullptr);
@@ -2950,17 +2956,22 @@ OUTBOUND_COLD_ inline std::string unquoted(std::string_view s) {
 
 // --- the members of an object
 
-inline std::uint32_t hash(std::string_view s, std::uint64_t seed = 0) noexcept {
-  constexpr std::uint64_t odd = 0x9E3779B97F4A7C15;  // 2^64 / golden ratio
+inline constexpr std::uint64_t golden = 0x9E3779B97F4A7C15;  // odd, with bits that look random
+inline constexpr std::uint64_t silver = 0xD1B54A32D192ED03;
+
+inline std::uint64_t mixed(std::uint64_t a, std::uint64_t b) noexcept {
+  const product p = multiply(a, b);
+  return p.high ^ p.low;
+}
+
+// Whoever does not know the seed cannot choose texts whose hashes agree.
+inline std::uint32_t hash(std::string_view s, std::uint64_t seed) noexcept {
   std::uint64_t h = s.size() ^ seed;
-  const auto mix = [&h](std::uint64_t x) {
-    h = (h ^ x) * odd;
-    h ^= h >> 32;
-  };
+  const auto mix = [&h, factor = seed ^ golden](std::uint64_t x) { h = mixed(h ^ x, factor); };
   std::size_t i = 0;
   for (; s.size() - i >= 8; i += 8) mix(load8(s.data() + i));
   if (i != s.size()) mix(s.size() > 8 ? load8(s.data() + s.size() - 8) : load_few(s.data(), s.size()));
-  return static_cast<std::uint32_t>(h * odd >> 32) | 1;  // the upper half depends on every bit; 0 is a free slot
+  return static_cast<std::uint32_t>(h) | 1;  // 0 is a free slot
 }
 
 OUTBOUND_NOINLINE_ OUTBOUND_INLINE_ void key_set::swap(key_set& other) noexcept {
@@ -2972,6 +2983,7 @@ OUTBOUND_NOINLINE_ OUTBOUND_INLINE_ void key_set::swap(key_set& other) noexcept 
   }
   many.swap(other.many);
   std::swap(count, other.count);
+  std::swap(seed, other.seed);
   std::swap(complete, other.complete);
 }
 
@@ -2987,7 +2999,8 @@ OUTBOUND_INLINE_ void key_set::clear() noexcept {
 }
 
 // True if the key is new. (It may say that a key is there which is not: 31 bits can agree.)
-OUTBOUND_INLINE_ bool key_set::insert(std::uint32_t h) {
+OUTBOUND_INLINE_ bool key_set::insert(std::string_view key) {
+  const std::uint32_t h = hash(key, seed);
   if (count >= most_few) return insert_into_table(h);
   for (std::size_t i = 0; i < count; ++i)
     if (few[i] == h) return false;
@@ -3022,7 +3035,7 @@ inline bool note_keys(key_set& keys, std::string_view object_text) {
   bool are_new = true;
   for (member_reader m{object_text}; m.read();) {
     const bool plain = m.key.find('\\') == npos;
-    are_new &= keys.insert(plain ? hash(m.key.substr(1, m.key.size() - 2)) : hash(unquoted(m.key)));
+    are_new &= plain ? keys.insert(m.key.substr(1, m.key.size() - 2)) : keys.insert(unquoted(m.key));
   }
   return are_new;
 }
@@ -3063,9 +3076,10 @@ OUTBOUND_COLD_ inline std::size_t keep_last(writer& w, std::size_t open, std::si
   std::size_t cells = 16;
   while (cells < members.size() * 2) cells *= 2;
   std::vector<std::size_t> last(cells);  // of each key, by its hash, counted from 1
+  const std::uint64_t seed = reinterpret_cast<std::uintptr_t>(last.data());
   for (std::size_t i = members.size(); i > 0; --i) {
     member_reader& m = members[i - 1];
-    std::size_t at = hash(m.key) & (cells - 1);
+    std::size_t at = hash(m.key, seed) & (cells - 1);
     while (last[at] != 0 && members[last[at] - 1].key != m.key) at = (at + 1) & (cells - 1);
     if (last[at] == 0) last[at] = i;
     else m.next = nullptr;
@@ -3166,6 +3180,15 @@ inline void rotate(char* first, char* middle, char* last) noexcept {
 
 // Exchanges [first, comma) and [middle, cursor), without what is between.
 OUTBOUND_COLD_ inline void settle_far(writer& w, char* first, char* comma, char* middle) noexcept {
+  char aside[512];
+  const std::size_t size = static_cast<std::size_t>(w.cursor - middle);
+  if (size <= sizeof aside) {
+    std::memcpy(aside, middle, size);
+    std::memmove(first + size, first, static_cast<std::size_t>(comma - first));
+    std::memcpy(first, aside, size);
+    w.cursor -= middle - comma;
+    return;
+  }
   if (middle != comma) {
     std::memmove(comma, middle, static_cast<std::size_t>(w.cursor - middle));
     w.cursor -= middle - comma;
@@ -3193,14 +3216,14 @@ inline void put_field(writer& w, const field& f) {
 // True if no member has the key yet.
 OUTBOUND_NOINLINE_ inline bool write_new_key(writer& w, text key, key_set& keys) {
   const bool good = w.write_key(key);
-  return keys.insert(hash(good ? key.view() : "")) && good;
+  return keys.insert(good ? key.view() : "") && good;
 }
 
 // A value of the user's may look at the builder that it is added to, and sees what was complete before.
 class while_adding {
  public:
   while_adding(complete_part& complete, const writer& w) noexcept : complete_{complete} {
-    complete = {w.size(), w.findings.size()};
+    complete = {w.size(), w.findings.size(), w.deepest};
   }
   while_adding(const while_adding&) = delete;
   while_adding& operator=(const while_adding&) = delete;
@@ -4041,7 +4064,8 @@ OUTBOUND_INLINE_ void message::add_members(const detail::field& f, const detail:
     out_.release();
   }
   for (const detail::finding* found = part.findings.first(); found != nullptr; found = found->next)
-    detail::add_once(out_.findings, found->what, found->of_key);
+    if (found->of_key || !is_object) detail::add_once(out_.findings, found->what, found->of_key);
+    else out_.findings.add(found->what.what, found->what.where, found->what.why, false);
 }
 
 // --- identify
@@ -4591,7 +4615,10 @@ OUTBOUND_INLINE_ result<response> client::exchange(transport& how, const request
     outbound::error& e = answer.error();
     if (e.code == errc{}) e.code = errc::no_response;  // a failure without a name may have been processed
     e.message = detail::excerpt(detail::redacted(e.message, key_));
-    for (problem& p : e.problems) p.why = detail::redacted(p.why, key_);
+    for (problem& p : e.problems) {
+      p.where = detail::redacted(p.where, key_);
+      p.why = detail::redacted(p.why, key_);
+    }
   };
   const auto hide = [&answer](const char*) {
     if (answer) answer->body.clear();
@@ -4750,14 +4777,6 @@ inline std::int64_t retry_after_seconds(std::string_view s, std::int64_t unix_no
 }
 
 // --- what is random
-
-inline constexpr std::uint64_t golden = 0x9E3779B97F4A7C15;  // odd, with bits that look random
-inline constexpr std::uint64_t silver = 0xD1B54A32D192ED03;
-
-inline std::uint64_t mixed(std::uint64_t a, std::uint64_t b) noexcept {
-  const product p = multiply(a, b);
-  return p.high ^ p.low;
-}
 
 // The longest delay after so many failures.
 inline std::int64_t backoff_ceiling(const retry_policy& p, unsigned failures) noexcept {
@@ -5804,7 +5823,7 @@ inline queue_options core::hooked() {
     clock = mixed(static_cast<std::uint64_t>(t.steady.time_since_epoch().count()) ^ golden,
                   static_cast<std::uint64_t>(t.system.time_since_epoch().count()) ^ silver);
   }
-  o.seed.high ^= number ^ hash(client.key_);
+  o.seed.high ^= number ^ hash(client.key_, silver);
   o.seed.low ^= clock ^ mixed(number, silver);
   return o;
 }

@@ -1,12 +1,16 @@
 // A test for each bug that was found: it failed before the bug was fixed, and its name says the bug.
 #include "outbound.hpp"
 
+#include <cstdint>
+#include <cstring>
 #include <limits>
 #include <map>
 #include <new>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -20,6 +24,13 @@ using outbound::track;
 using outbound::user;
 
 namespace issues {
+
+// Takes a copy of another object, which is its builder's, and is empty itself.
+struct spy {
+  const object* from;
+  object* to;
+};
+void to_outbound(object&, const spy& s) { *s.to = *s.from; }
 
 // Takes a copy of the builder that it is being added to.
 template <class Builder>
@@ -278,8 +289,37 @@ TEST_CASE("issues: one element of a vector<bool> and a value that was passed on 
   CHECK(array::of(flags[1], flags).text() == "[false,[true,false]]");
 }
 
-// Each would not end in the time of a test: members were searched and moved one by one.
-TEST_CASE("issues: many members that were there already took hours") {
+TEST_CASE("issues: a copy that was taken while an object was written forgot how deep it was", "[F63]") {
+  const object deep = of_depth(60);
+  object o{{"deep", deep}};
+  object copy;
+  o.set("k", issues::spy{&o, &copy});
+  for (int i = 0; i < 20; ++i) copy = object{{"w", copy}};
+  CHECK(test::depth_of(copy.text()) <= 64);
+  CHECK(!copy.problems().empty());
+  array a = array::of(deep);
+  array kept;
+  a.add({1, peek<array>{&a, &kept}});
+  for (int i = 0; i < 20; ++i) kept = array::of(kept);
+  CHECK(test::depth_of(kept.text()) <= 64);
+}
+
+TEST_CASE("issues: a value that is passed on could not stand in the braces of an array") {
+  const auto pass_on = [](const outbound::value& v) { return object{{"k", {v, 1, {{"in", v}}}}}; };
+  CHECK(pass_on("a").text() == R"({"k":["a",1,{"in":"a"}]})");
+  CHECK(pass_on({1, 2}).text() == R"({"k":[[1,2],1,{"in":[1,2]}]})");
+  static_assert(!std::is_copy_constructible_v<outbound::value> && !std::is_copy_constructible_v<outbound::element>);
+}
+
+TEST_CASE("issues: a callback could not be taken away again") {
+  outbound::callback<int()> c{[] { return 1; }};
+  CHECK(c);
+  c = nullptr;
+  CHECK(!c);
+}
+
+// Each of 40,000 members was searched among the others, and what is behind it was moved: that took ten seconds.
+TEST_CASE("issues: members that were there already were replaced one by one") {
   std::vector<std::pair<std::string, int>> many;
   std::string json = "{";
   std::string want;
@@ -303,4 +343,39 @@ TEST_CASE("issues: many members that were there already took hours") {
   const std::vector<std::pair<std::string, int>> copy = many;
   many.insert(many.end(), copy.begin(), copy.end());
   CHECK((object{{"twice", many}}.text() == "{\"twice\":" + want + '}'));
+}
+
+TEST_CASE("issues: what stands behind attributes was moved byte by byte") {
+  identify m = user{1}.identify().attribute("a", 1).first_name(std::string(500'000, 'x'));
+  std::string want = R"({"user_id":1,"attributes":{"a":1)";
+  for (int i = 0; i < 5'000; ++i) {
+    m.attribute("k" + std::to_string(i), i);
+    want += ",\"k" + std::to_string(i) + "\":" + std::to_string(i);
+  }
+  want += R"(},"first_name":")" + std::string(500'000, 'x') + "\"}";
+  CHECK((m.body() == want));
+}
+
+TEST_CASE("issues: problems of what is merged were compared with all others") {
+  std::map<std::string, double> bad;
+  for (int i = 0; i < 100'000; ++i) bad["k" + std::to_string(i)] = std::numeric_limits<double>::infinity();
+  const identify m = user{1}.identify().attribute("a", 1).attributes(bad);
+  CHECK(m.problems().size() >= bad.size());
+}
+
+// Each of 50,000 such properties was searched among all others: seventeen seconds.
+TEST_CASE("issues: the hash of keys of two halves was the same wherever the second half undid the first") {
+  const outbound::detail::key_set keys;
+  std::set<std::uint32_t> hashes;
+  for (std::uint64_t n = 0; n < 1000; ++n) {
+    char key[16];
+    for (int i = 0; i < 8; ++i) key[i] = static_cast<char>('a' + (n >> 4 * i & 15));
+    std::uint64_t x = 0;
+    std::memcpy(&x, key, 8);
+    x = (16 ^ x) * 0x9E3779B97F4A7C15;
+    x ^= x >> 32;
+    std::memcpy(key + 8, &x, 8);
+    hashes.insert(outbound::detail::hash({key, sizeof key}, keys.seed));
+  }
+  CHECK(hashes.size() >= 999);
 }
