@@ -4029,6 +4029,7 @@ OUTBOUND_INLINE_ void message::open_members(const detail::field& f, const detail
   close_ = out_.size() - 2;
 }
 
+// By way of a text of its own, which tells whether it is an object, and which keys it has.
 OUTBOUND_COLD_ OUTBOUND_INLINE_ void message::merge_members(const detail::field& f, const detail::erased& all) {
   detail::writer part;
   {

@@ -17,7 +17,9 @@ namespace outbound::OUTBOUND_TESTS_VERSION::detail {
 
 #ifndef OUTBOUND_IMPLEMENTATION
 std::size_t utf8_error(std::string_view s) noexcept;
-std::uint32_t hash(std::string_view s, std::uint64_t seed = 0) noexcept;
+std::uint32_t hash(std::string_view s, std::uint64_t seed) noexcept;
+std::size_t insert_leaf(writer& w, std::size_t open, std::size_t close, text key, key_set& keys, const erased& v,
+                        std::size_t first_finding);
 bool read_http_date(std::string_view s, std::int64_t unix_now, std::int64_t& out) noexcept;
 std::int64_t retry_after_seconds(std::string_view s, std::int64_t unix_now) noexcept;
 std::int64_t backoff_ceiling(const retry_policy& p, unsigned failures) noexcept;
