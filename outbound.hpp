@@ -3260,8 +3260,8 @@ OUTBOUND_COLD_ inline std::size_t write_again(writer& w, std::size_t open, std::
     forget_member(w, w.here->parent, key, first_finding, findings);
     char* from = w.begin + (m.key.data() - w.begin);
     char* to = w.begin + (skip_space(m.next, m.end) - w.begin);
-    if (to != m.end && *to == ',') ++to;  // the comma behind it goes too,
-    else if (from[-1] == ',') --from;     // or the one before it
+    if (*to == ',') ++to;              // the comma behind it goes too,
+    else if (from[-1] == ',') --from;  // or the one before it
     std::memmove(from, to, static_cast<std::size_t>(w.cursor - to));
     w.cursor -= to - from;
     return static_cast<std::size_t>(to - from);

@@ -356,6 +356,21 @@ TEST_CASE("issues: what stands behind attributes was moved byte by byte") {
   CHECK((m.body() == want));
 }
 
+TEST_CASE("issues: members of every length before a field of every length") {
+  for (const std::size_t tail : {1U, 511U, 512U, 513U, 5000U})
+    for (const std::size_t piece : {1U, 490U, 500U, 501U, 502U, 503U, 504U, 505U, 506U, 507U, 520U, 5000U})
+      for (const bool is_first : {false, true}) {
+        const std::string before = is_first ? "" : R"("a":1,)";
+        const std::string name(tail, 'n');
+        const std::string text(piece, 't');
+        identify m = user{1}.identify().attributes(object{});
+        if (!is_first) m.attribute("a", 1);
+        m.first_name(name).attribute("k", text);
+        CHECK((m.body() ==
+               R"({"user_id":1,"attributes":{)" + before + R"("k":")" + text + R"("},"first_name":")" + name + "\"}"));
+      }
+}
+
 TEST_CASE("issues: problems of what is merged were compared with all others") {
   std::map<std::string, double> bad;
   for (int i = 0; i < 100'000; ++i) bad["k" + std::to_string(i)] = std::numeric_limits<double>::infinity();
