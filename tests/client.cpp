@@ -217,12 +217,22 @@ TEST_CASE("F36: a key that a server repeats with JSON's escapes, in any of the s
   }
 }
 
+TEST_CASE("F36: what begins like an escaped key and ends too early is shown as it is", "[F36]") {
+  for (const char* said : {"bad pk_live_secre\\", "bad pk_live_\\u0073ecre\\u0", "bad pk_live_secre\\u007", "\\"}) {
+    CAPTURE(said);
+    client c{"pk_live_secret", [said](const request&) { return response{401, said, {}}; }};
+    CHECK(contains(c.send(u.identify()).error().message, said));
+  }
+}
+
 TEST_CASE("F36: the problems that a transport names do not hold the key", "[F36]") {
   client c{"pk_live_secret", [](const request&) {
-             return outbound::error{errc::not_sent, 0, "", {{outbound::defect::missing, "", "no pk_live_secret"}}};
+             return outbound::error{
+                 errc::not_sent, 0, "", {{outbound::defect::missing, "/pk_live_secret", "no pk_live_secret"}}};
            }};
   const auto sent = c.send(u.identify());
   REQUIRE(sent.error().problems.size() == 1);
+  CHECK(sent.error().problems[0].where == "/ [key] ");
   CHECK(sent.error().problems[0].why == "no  [key] ");
 }
 

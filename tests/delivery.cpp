@@ -1475,6 +1475,35 @@ TEST_CASE("a batch is in the store before it leaves, and comes back as it was") 
   }
 }
 
+TEST_CASE("a store whose records have no order, or no id left for the next, is not used") {
+  const auto posts = [](const std::vector<std::uint64_t>& ids) {
+    struct given : outbound::store {
+      std::vector<std::uint64_t> ids{};
+      result<void> append(const outbound::record&) override { return {}; }
+      result<void> remove(const std::vector<std::uint64_t>&) override { return {}; }
+      result<std::vector<outbound::record>> load() override {
+        std::vector<outbound::record> all;
+        for (const std::uint64_t id : ids)
+          all.push_back({id, "/v2/identify", R"({"user_id":1})", "00000000-0000-8000-8000-000000000001", "1"});
+        return all;
+      }
+    } store;
+    store.ids = ids;
+    queue_options o;
+    o.store = &store;
+    delivery_queue q{o};
+    return q.post(user{1}.identify(), at(0ms));
+  };
+  CHECK(posts({1, 2, UINT64_MAX - 1}));
+  for (const std::vector<std::uint64_t>& ids :
+       {std::vector<std::uint64_t>{2, 1}, std::vector<std::uint64_t>{1, 1}, std::vector<std::uint64_t>{UINT64_MAX}}) {
+    const result<void> posted = posts(ids);
+    REQUIRE(!posted);
+    CHECK(posted.error().code == errc::store_failed);
+    CHECK(posted.error().message.find("rising id") != std::string::npos);
+  }
+}
+
 TEST_CASE("a batch whose members are not by rising id fell apart at a restart, and its GUID got other bytes", "[F47]") {
   memory_store kept;
   std::string body, guid;

@@ -289,6 +289,15 @@ TEST_CASE("issues: one element of a vector<bool> and a value that was passed on 
   CHECK(array::of(flags[1], flags).text() == "[false,[true,false]]");
 }
 
+TEST_CASE("issues: levels are counted again among containers that stand beside each other", "[F63]") {
+  object o{{"deep", of_depth(60)}};
+  o.set("deep", 0).set("a", array::of(array::of(1), 2)).set("b", array::of(3)).set("c", {{"d", array::of(4)}});
+  const std::string text{o.text()};
+  for (int i = 0; i < 30; ++i) o = object{{"w", o}};
+  CHECK(o.problems().empty());
+  CHECK(o.text().find(text) != std::string_view::npos);
+}
+
 TEST_CASE("issues: a copy that was taken while an object was written forgot how deep it was", "[F63]") {
   const object deep = of_depth(60);
   object o{{"deep", deep}};
