@@ -375,9 +375,14 @@ inline constexpr bool
     has_unique_keys<R, std::void_t<decltype(std::declval<R&>().at(std::declval<typename bare<R>::key_type&>()))>> =
         std::is_same_v<typename bare<R>::key_type, std::string> ||
         std::is_same_v<typename bare<R>::key_type, std::string_view>;
+// vector<bool> hands out proxies, which differ between standard libraries, and in some by the allocator.
 template <class T>
 inline constexpr bool is_bool = std::is_same_v<T, bool> || std::is_same_v<T, std::vector<bool>::reference> ||
-                                std::is_same_v<T, std::vector<bool>::const_reference>;  // libc++: another proxy
+                                std::is_same_v<T, std::vector<bool>::const_reference>;
+template <class R, class = void>
+inline constexpr bool is_bool_range = false;
+template <class R>
+inline constexpr bool is_bool_range<R, std::enable_if_t<std::is_same_v<typename bare<R>::value_type, bool>>> = true;
 
 // std::optional and what looks like it: boost::optional, std::expected.
 template <class T, class = void>
@@ -1776,7 +1781,10 @@ void write_range(writer& w, const erased& e) {
     out.close();
   } else {
     open_array out{w};
-    for (auto&& item : range) out.add(erase(item));
+    for (auto&& item : range) {
+      if constexpr (is_bool_range<R>) out.add(with_bits(&write_bool, static_cast<bool>(item)));
+      else out.add(erase(item));
+    }
     out.close();
   }
 }
@@ -5690,9 +5698,10 @@ OUTBOUND_INLINE_ std::chrono::steady_clock::time_point delivery_queue::due() con
   std::int64_t first = next_call();
   if (!answered_.empty() && forget_at_ < first) first = forget_at_;
   for (const detail::lane& l : lanes_) {
-    const detail::queued* q = clock_.running ? l.oldest : nullptr;
+    const detail::queued* q = l.oldest;
     while (q != nullptr && q->is_fixed()) q = q->after;
-    if (q != nullptr && now_ + most - age(*q) < first) first = now_ + most - age(*q);
+    const bool expires = q != nullptr && (clock_.running || age(*q) >= most);
+    if (expires && now_ + most - age(*q) < first) first = now_ + most - age(*q);
   }
   constexpr std::chrono::steady_clock::time_point end = (std::chrono::steady_clock::time_point::max)();
   const auto last = std::chrono::duration_cast<std::chrono::milliseconds>(end.time_since_epoch()).count();

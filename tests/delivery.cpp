@@ -777,6 +777,28 @@ TEST_CASE("bug: a message that waited for one of a path that is held expired [F4
   CHECK(dropping.queue.stats().lost(loss::expired) == 2);
 }
 
+TEST_CASE("bug: a post that stopped the clock made due forget what had expired [F42]", "[F42]") {
+  queue_options o;
+  o.retry.max_age = 10s;
+  o.retry.first_delay = o.retry.max_delay = 10h;
+  o.max_messages = 2;
+  o.when_full = outbound::overflow::drop_oldest;
+  o.seed = {1, 2};
+  rig r{o};
+  r.post(user{"a"}.track("x"));
+  r.answer(r.next(), 404);
+  for (const char* u : {"b", "c"}) {  // the second drops what is held
+    r.post(user{u}.identify());
+    r.answer(r.next(), failure(errc::not_sent));
+  }
+  REQUIRE(r.wait() == 10s);
+  r.now += 10s;
+  r.post(user{"d"}.track("y"));  // of the path that is held: time stands, and c is old enough
+  CHECK(r.wait() == 0ms);
+  CHECK(!r.next());
+  CHECK(r.queue.stats().lost(loss::expired) == 1);
+}
+
 TEST_CASE("a message posted while the queue was held, the first of its path, aged all the same") {
   queue_options o;
   o.retry.max_age = 10s;

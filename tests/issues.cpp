@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 #include <map>
+#include <memory>
 #include <new>
 #include <optional>
 #include <set>
@@ -24,6 +25,24 @@ using outbound::track;
 using outbound::user;
 
 namespace issues {
+
+template <class T>
+struct plain_allocator {
+  using value_type = T;
+  plain_allocator() = default;
+  template <class U>
+  plain_allocator(const plain_allocator<U>&) {}
+  T* allocate(std::size_t n) { return std::allocator<T>{}.allocate(n); }
+  void deallocate(T* p, std::size_t n) { std::allocator<T>{}.deallocate(p, n); }
+  template <class U>
+  bool operator==(const plain_allocator<U>&) const {
+    return true;
+  }
+  template <class U>
+  bool operator!=(const plain_allocator<U>&) const {
+    return false;
+  }
+};
 
 // Takes a copy of another object, which is its builder's, and is empty itself.
 struct spy {
@@ -296,6 +315,13 @@ TEST_CASE("issues: levels are counted again among containers that stand beside e
   for (int i = 0; i < 30; ++i) o = object{{"w", o}};
   CHECK(o.problems().empty());
   CHECK(o.text().find(text) != std::string_view::npos);
+}
+
+TEST_CASE("issues: a vector<bool> with an allocator of its own did not compile with libc++") {
+  std::vector<bool, issues::plain_allocator<bool>> flags;
+  flags.push_back(true);
+  flags.push_back(false);
+  CHECK(array::of(flags).text() == "[[true,false]]");
 }
 
 TEST_CASE("issues: a copy that was taken while an object was written forgot how deep it was", "[F63]") {
