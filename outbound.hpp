@@ -406,6 +406,8 @@ template <class T, class U>
 erased erase_list(const U& items);
 erased erase_members(std::initializer_list<member> members) noexcept;
 erased erase_elements(std::initializer_list<element> elements) noexcept;
+template <class T>
+inline constexpr bool is_part = std::is_same_v<bare<T>, element> || std::is_same_v<bare<T>, member>;
 
 }  // namespace detail
 
@@ -413,9 +415,7 @@ erased erase_elements(std::initializer_list<element> elements) noexcept;
 class element {
  public:
   /// By conversion; braces of members are an object.
-  template <
-      class T,
-      std::enable_if_t<!std::is_same_v<element, detail::bare<T>> && !std::is_same_v<member, detail::bare<T>>, int> = 0>
+  template <class T, std::enable_if_t<!detail::is_part<T>, int> = 0>
   element(T&& v) : erased_{detail::erase(v)} {}
   element(std::initializer_list<member> members) noexcept : erased_{detail::erase_members(members)} {}
   element(const element&) = delete;
@@ -1163,6 +1163,7 @@ template <class R, class... Args>
 class callback<R(Args...)> {
  public:
   callback() noexcept = default;
+  /// Empty.
   callback(std::nullptr_t) noexcept {}
   /// Keeps a callable.
   template <class F, std::enable_if_t<!std::is_same_v<std::decay_t<F>, callback>, int> = 0>
