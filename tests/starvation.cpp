@@ -86,6 +86,7 @@ struct line {
 };
 OUTBOUND_FIELDS(line, sku, qty)
 
+#ifdef __cpp_exceptions
 // Becomes a copy of another object, or stays as it is if there is no memory for that.
 struct held {
   const outbound::object* of;
@@ -98,6 +99,7 @@ inline void to_outbound(outbound::object& o, const held& h) {
   }
   o.set("last", 2);
 }
+#endif
 
 }  // namespace starvation_test
 
