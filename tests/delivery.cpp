@@ -799,6 +799,39 @@ TEST_CASE("bug: a post that stopped the clock made due forget what had expired [
   CHECK(r.queue.stats().lost(loss::expired) == 1);
 }
 
+TEST_CASE("a probe of a path that is held puts off the next one, whatever else is on its way") {
+  for (const int s : {404, 503}) {
+    CAPTURE(s);
+    queue_options o;
+    o.retry.first_delay = o.retry.max_delay = 1h;
+    o.seed = {1, 1};
+    rig r{o};
+    r.post(user{1}.identify());
+    const delivery other = r.next();
+    for (int i = 2; i < 5; ++i) r.post(user{i}.track("e"));
+    r.answer(r.next(), 404);
+    delivery probe = r.take();
+    REQUIRE(probe.path == "/v2/track");
+    r.answer(std::move(probe), s);
+    CHECK(!r.next());
+    CHECK(r.wait() > 1min);  // by this seed
+  }
+}
+
+TEST_CASE("a batch that finds no path ends a hold of the whole queue: the server answered") {
+  rig r{batching(100)};
+  for (int i = 0; i < 5; ++i) r.post(user{i}.track("e"));
+  for (int i = 0; i < 5; ++i) r.answer(r.take(), 503);
+  REQUIRE(r.count(event::kind::held) == 1);
+  r.answer(r.take(), 404);
+  CHECK(r.count(event::kind::resumed) == 1);
+  std::vector<delivery> calls;  // two at once: the queue opens
+  calls.push_back(r.next());
+  calls.push_back(r.next());
+  CHECK(calls[0].path == "/v2/track");
+  CHECK(static_cast<bool>(calls[1]));
+}
+
 TEST_CASE("a message posted while the queue was held, the first of its path, aged all the same") {
   queue_options o;
   o.retry.max_age = 10s;
@@ -1330,6 +1363,25 @@ TEST_CASE("a batch that is always a 500 is sent one by one in the end") {
   CHECK(attempts_of_b == 10);
   CHECK(r.queue.stats().lost(loss::exhausted) == 1);
   CHECK(r.queue.stats().delivered == 2);
+}
+
+TEST_CASE("a message of a batch that was refused has all its attempts, the first one too") {
+  for (const int last : {500, 400}) {
+    queue_options o = batching(100);
+    o.retry.max_attempts = 4;
+    rig r{o};
+    for (const char* u : {"a", "b"}) r.post(user{u}.track("1"));
+    for (const int s : {500, 500, 500, last}) r.answer(r.take(), s);
+    int attempts_of_a = 0;
+    while (r.queue.stats().queued != 0) {
+      delivery d = r.take();
+      REQUIRE(d.path == "/v2/track");
+      attempts_of_a += d.user_key == "a";
+      const int s = d.user_key == "a" ? 500 : 200;
+      r.answer(std::move(d), s);
+    }
+    CHECK(attempts_of_a == 4);
+  }
 }
 
 TEST_CASE("a batch whose answer is lost fails as a whole where ambiguity is a loss") {
