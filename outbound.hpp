@@ -4657,6 +4657,7 @@ inline constexpr std::int64_t one_second = 1000;  // times and durations are in 
 inline constexpr std::int64_t longest_duration = 365 * 86400 * one_second;
 inline constexpr std::int64_t no_time = INT64_MAX;
 inline constexpr std::int64_t longest_retry_after = 3600 * one_second;
+inline constexpr std::int64_t batch_pause = 3600 * one_second;    // after a server knew no path for batches
 inline constexpr std::int64_t budget_interval = one_second / 10;  // after which a spent retry is back
 inline constexpr unsigned outage = 5;                             // failures in a row
 inline constexpr std::string_view batch_suffix = "/batch";
@@ -5519,7 +5520,7 @@ OUTBOUND_INLINE_ void delivery_queue::judge_setup(detail::queued* first, const o
     hold(hold_, first, cause);
   } else if (first->batch != nullptr) {  // this server takes no batches, or not now
     welcome();
-    l.batches_from = now_ + detail::longest_retry_after;
+    l.batches_from = now_ + detail::batch_pause;
     note(event::kind::retrying, loss::none, first, cause);
     dissolve(first);
   } else {
