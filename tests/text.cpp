@@ -266,6 +266,7 @@ TEST_CASE("F1: every string of 1, 2 and 3 bytes, against table 3-7", "[F1][F2][F
     const std::size_t error = reference_error(s);
     valid += error == std::string_view::npos;
     wrong += outbound::detail::utf8_error(s) != error;
+    wrong += outbound::detail::is_utf8(s) != (error == std::string_view::npos);
     if (error == std::string_view::npos) wrong += outbound::repaired(s) != s;
     else wrong += outbound::repaired(s) != reference_repaired(s);
   };
@@ -341,6 +342,7 @@ TEST_CASE("F1: every string of 4 bytes with a lead of F0 to FF, against table 3-
           valid += good;
           ++tried;
           wrong += outbound::detail::utf8_error({s, 4}) != (good ? std::string_view::npos : 0);
+          wrong += outbound::detail::is_utf8({s, 4}) != good;
         }
       }
     }

@@ -17,6 +17,7 @@ namespace outbound::OUTBOUND_TESTS_VERSION::detail {
 
 #ifndef OUTBOUND_IMPLEMENTATION
 std::size_t utf8_error(std::string_view s) noexcept;
+bool is_utf8(std::string_view s) noexcept;
 std::uint32_t hash(std::string_view s, std::uint64_t seed) noexcept;
 std::size_t insert_leaf(writer& w, std::size_t open, std::size_t close, text key, key_set& keys, const erased& v,
                         std::size_t first_finding);

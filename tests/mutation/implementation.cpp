@@ -18,6 +18,7 @@ const any_function in_use[] = {
     reinterpret_cast<any_function>(&utf8_error),          reinterpret_cast<any_function>(&hash),
     reinterpret_cast<any_function>(&read_http_date),      reinterpret_cast<any_function>(&backoff_ceiling),
     reinterpret_cast<any_function>(&retry_after_seconds), reinterpret_cast<any_function>(&insert_leaf),
+    reinterpret_cast<any_function>(&is_utf8),
 };
 
 extern const void* const data_in_use[];
