@@ -24,24 +24,13 @@
 
 #include "support/catch.hpp"
 #include "support/data.hpp"
+#include "support/quick.hpp"
 
 namespace numbers_test {
 
 using outbound::defect;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool sanitized = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-constexpr bool sanitized = true;
-#else
-constexpr bool sanitized = false;
-#endif
-#else
-constexpr bool sanitized = false;
-#endif
-
-int rounds(int all) { return sanitized || std::getenv("OUTBOUND_QUICK") != nullptr ? all / 20 : all; }
+int rounds(int all) { return test::quick() ? all / 20 : all; }
 
 // Different numbers every day; OUTBOUND_SEED repeats a run.
 std::uint64_t seed_of(const char* what) {

@@ -9,78 +9,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <fstream>
 #include <memory>
-#include <new>
 #include <string>
 #include <utility>
 
 #include "support/catch.hpp"
+#include "support/starved.hpp"
 #include "support/threads.hpp"
-
-namespace {
-
-constexpr std::size_t header_size = alignof(std::max_align_t);
-
-struct {
-  std::atomic<long> allocations{0};  // since the last `watch`, of all threads
-  std::atomic<long> live{0};         // blocks
-  std::atomic<long> bytes{0};
-  std::atomic<long> fail_at{0};  // the allocation that fails, counted from 1; 0: none
-  std::atomic<bool> for_ever{false};
-  std::atomic<bool> failed{false};
-} memory;
-
-void watch(long fail_at = 0, bool for_ever = false) {
-  memory.fail_at = 0;
-  memory.allocations = 0;
-  memory.failed = false;
-  memory.for_ever = for_ever;
-  memory.fail_at = fail_at;
-}
-
-void* allocate(std::size_t size) noexcept {
-  const long n = ++memory.allocations;
-  const long fail_at = memory.fail_at;
-  if (fail_at != 0 && (n == fail_at || (memory.for_ever && n > fail_at))) {
-    memory.failed = true;
-    return nullptr;
-  }
-  void* const p = std::malloc(size + header_size);
-  if (p == nullptr) return nullptr;
-  *static_cast<std::size_t*>(p) = size;
-  ++memory.live;
-  memory.bytes += static_cast<long>(size);
-  return static_cast<char*>(p) + header_size;
-}
-
-void release(void* p) noexcept {
-  if (p == nullptr) return;
-  void* const block = static_cast<char*>(p) - header_size;
-  --memory.live;
-  memory.bytes -= static_cast<long>(*static_cast<std::size_t*>(block));
-  std::free(block);
-}
-
-void* allocate_or_throw(std::size_t size) {
-  void* const p = allocate(size);
-  if (p != nullptr) return p;
-  throw std::bad_alloc{};
-}
-
-}  // namespace
-
-void* operator new(std::size_t size) { return allocate_or_throw(size); }
-void* operator new[](std::size_t size) { return allocate_or_throw(size); }
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return allocate(size); }
-void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return allocate(size); }
-void operator delete(void* p) noexcept { release(p); }
-void operator delete[](void* p) noexcept { release(p); }
-void operator delete(void* p, std::size_t) noexcept { release(p); }
-void operator delete[](void* p, std::size_t) noexcept { release(p); }
-void operator delete(void* p, const std::nothrow_t&) noexcept { release(p); }
-void operator delete[](void* p, const std::nothrow_t&) noexcept { release(p); }
 
 namespace {
 
@@ -94,6 +30,8 @@ using outbound::response;
 using outbound::result;
 using outbound::transport;
 using outbound::user;
+using test::memory;
+using test::watch;
 
 // What one life of an outbox came to.
 struct outcome {

@@ -2,7 +2,6 @@
 #include "outbound.hpp"
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <random>
@@ -24,6 +23,7 @@
 #include "support/catch.hpp"
 #include "support/data.hpp"
 #include "support/depth_of.hpp"
+#include "support/quick.hpp"
 
 namespace splice_test {
 
@@ -31,19 +31,8 @@ using namespace std::string_view_literals;
 using outbound::defect;
 using outbound::object;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool sanitized = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-constexpr bool sanitized = true;
-#else
-constexpr bool sanitized = false;
-#endif
-#else
-constexpr bool sanitized = false;
-#endif
-
-bool quick() { return sanitized || std::getenv("OUTBOUND_QUICK") != nullptr; }
+using test::quick;
+using test::sanitized;
 
 std::string repeated(std::string_view s, std::size_t n) {
   std::string out;

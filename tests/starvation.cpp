@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <limits>
 #include <map>
 #include <new>
@@ -19,64 +18,7 @@
 #include <nlohmann/json.hpp>
 
 #include "support/catch.hpp"
-
-namespace {
-
-struct {
-  long allocations{};  // since the last `watch`
-  long live{};         // blocks
-  long fail_at{};      // the allocation that fails, counted from 1; 0: none
-  bool for_ever{};     // and all that follow
-  bool failed{};
-} memory;
-
-void watch(long fail_at = 0, bool for_ever = false) {
-  memory.allocations = 0;
-  memory.fail_at = fail_at;
-  memory.for_ever = for_ever;
-  memory.failed = false;
-}
-
-void* allocate(std::size_t size) noexcept {
-  ++memory.allocations;
-  if (memory.fail_at != 0 &&
-      (memory.allocations == memory.fail_at || (memory.for_ever && memory.allocations > memory.fail_at))) {
-    memory.failed = true;
-    return nullptr;
-  }
-  void* const p = std::malloc(size != 0 ? size : 1);
-  if (p != nullptr) ++memory.live;
-  return p;
-}
-
-void release(void* p) noexcept {
-  if (p == nullptr) return;
-  --memory.live;
-  std::free(p);
-}
-
-void* allocate_or_throw(std::size_t size) {
-  void* const p = allocate(size);
-  if (p != nullptr) return p;
-#ifdef __cpp_exceptions
-  throw std::bad_alloc{};
-#else
-  std::abort();
-#endif
-}
-
-}  // namespace
-
-void* operator new(std::size_t size) { return allocate_or_throw(size); }
-void* operator new[](std::size_t size) { return allocate_or_throw(size); }
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return allocate(size); }
-void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return allocate(size); }
-void operator delete(void* p) noexcept { release(p); }
-void operator delete[](void* p) noexcept { release(p); }
-void operator delete(void* p, std::size_t) noexcept { release(p); }
-void operator delete[](void* p, std::size_t) noexcept { release(p); }
-void operator delete(void* p, const std::nothrow_t&) noexcept { release(p); }
-void operator delete[](void* p, const std::nothrow_t&) noexcept { release(p); }
+#include "support/starved.hpp"
 
 namespace starvation_test {
 
@@ -118,6 +60,8 @@ using outbound::result;
 using outbound::track;
 using outbound::user;
 using starvation_test::line;
+using test::memory;
+using test::watch;
 
 }  // namespace
 

@@ -3,7 +3,6 @@
 
 #include <clocale>
 #include <cstdint>
-#include <cstdlib>
 #include <map>
 #include <memory>
 #include <random>
@@ -16,25 +15,14 @@
 
 #include "support/catch.hpp"
 #include "support/data.hpp"
+#include "support/quick.hpp"
 
 namespace text_test {
 
 using outbound::defect;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool sanitized = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-constexpr bool sanitized = true;
-#else
-constexpr bool sanitized = false;
-#endif
-#else
-constexpr bool sanitized = false;
-#endif
-
-// Sanitizers, valgrind and emulators get a sample of the exhaustive loops.
-bool quick() { return sanitized || std::getenv("OUTBOUND_QUICK") != nullptr; }
+using test::quick;
+using test::sanitized;
 
 unsigned byte_of(char c) { return static_cast<unsigned char>(c); }
 
