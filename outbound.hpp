@@ -1165,7 +1165,7 @@ class callback<R(Args...)> {
   callback() noexcept = default;
   /// Empty.
   callback(std::nullptr_t) noexcept {}
-  /// Keeps a callable.
+  /// Keeps a callable; an empty std::function or a null pointer makes it empty.
   template <class F, std::enable_if_t<!std::is_same_v<std::decay_t<F>, callback>, int> = 0>
   callback(F&& f) : target_{std::forward<F>(f)} {
     static_assert(std::is_copy_constructible_v<std::decay_t<F>>,
@@ -1185,7 +1185,7 @@ class callback<R(Args...)> {
 /// returns a `response` or an `error` will do. The manual (2) says what it must keep to.
 class transport {
  public:
-  /// Keeps a callable.
+  /// Keeps a callable. An empty std::function and a null pointer are no transport.
   template <class F, std::enable_if_t<!std::is_same_v<std::decay_t<F>, transport>, int> = 0>
   transport(F&& f);
   transport(transport&&) noexcept = default;
@@ -2086,8 +2086,8 @@ inline constexpr field campaign_ids{"\"campaign_ids\":", 17};
 template <class R, class... Args>
 template <class F, std::enable_if_t<!std::is_same_v<std::decay_t<F>, function<R(Args...)>>, int>>
 function<R(Args...)>::function(F&& f) {
-  if constexpr (std::is_pointer_v<std::remove_reference_t<F>>) {
-    if (f == nullptr) return;
+  if constexpr (std::is_assignable_v<bare<F>&, std::nullptr_t>) {  // a pointer, a std::function, a callback
+    if (!f) return;
   }
   target_ = new std::decay_t<F>(std::forward<F>(f));
   table_ = table_of<std::decay_t<F>>();

@@ -579,6 +579,20 @@ TEST_CASE("client: a null function pointer is no transport") {
   CHECK(c.prepare(u.identify()));
 }
 
+TEST_CASE("client: an empty std::function is no transport, and no callback") {
+  client c{secret, std::function<result<response>(const request&)>{}};
+  const auto sent = c.send(u.identify());
+  REQUIRE(!sent);
+  CHECK(sent.error().code == errc::not_sent);
+  outbound::queue_options o;
+  o.on_event = std::function<void(const outbound::event&)>{};
+  CHECK_FALSE(static_cast<bool>(o.on_event));
+  const std::function<result<response>(const request&)> full = ok;
+  CHECK(client{secret, full}.send(u.identify()));
+  CHECK(client{secret, outbound::callback<result<response>(const request&)>{full}}.send(u.identify()));
+  CHECK_FALSE(client{secret, outbound::callback<result<response>(const request&)>{}}.send(u.identify()));
+}
+
 TEST_CASE("client: no transport") {
   client c{secret, outbound::no_transport};
   const auto sent = c.send(u.identify());
