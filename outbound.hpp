@@ -56,8 +56,9 @@
 //   an outbox, which delivers in the background:
 //
 //     outbound::outbox outbox{std::move(client)};
-//     outbox.post(ada.track("signup"));     // copies and returns; false only if the message cannot be accepted
-//     outbox.flush(std::chrono::seconds{5});  // before the program ends: waits, and says what is left
+//     auto posted = outbox.post(ada.track("signup"));      // copies and returns
+//     if (!posted) log(posted.error().message);            // only if it cannot be accepted
+//     auto left = outbox.flush(std::chrono::seconds{5});   // before the program ends: waits, and says what is left
 //
 //   A user's messages are answered in the order in which they were posted; users do not wait for each other. What fails
 //   for now is tried again with backoff (full jitter) until it is a day old; what the API refuses is not. A wrong key
@@ -223,7 +224,7 @@ erased erase_spliced(const T& v) noexcept;
 error invalid_message(std::vector<problem> problems);
 template <class T>
 class list;
-template <class Signature>
+template <class Signature, bool copied>
 class function;
 struct queued;
 struct core;
@@ -384,12 +385,13 @@ inline constexpr bool is_bool_range = false;
 template <class R>
 inline constexpr bool is_bool_range<R, std::enable_if_t<std::is_same_v<typename bare<R>::value_type, bool>>> = true;
 
-// std::optional and what looks like it: boost::optional, std::expected.
+// std::optional and what looks like it: boost::optional, std::expected. Not what makes its value anew when it is asked.
 template <class T, class = void>
 inline constexpr bool is_optional = false;
 template <class T>
 inline constexpr bool is_optional<
-    T, std::void_t<decltype(static_cast<bool>(std::declval<T&>().has_value())), decltype(*std::declval<T&>())>> = true;
+    T, std::void_t<decltype(static_cast<bool>(std::declval<T&>().has_value())), decltype(*std::declval<T&>())>> =
+    std::is_lvalue_reference_v<decltype(*std::declval<T&>())>;
 template <class T, class Item, class = void>
 inline constexpr bool is_optional_of = false;
 template <class T, class Item>
@@ -596,7 +598,7 @@ class object {
   object&& set(outbound::text key, const value& v) && OUTBOUND_LIFETIMEBOUND_ { return std::move(set(key, v)); }
 
   /// Complete JSON at any moment; valid until the object changes.
-  std::string_view text() const noexcept;
+  std::string_view text() const noexcept OUTBOUND_LIFETIMEBOUND_;
   /// What was wrong with the values; `where` is relative to this object.
   std::vector<problem> problems() const { return own_findings().problems(); }
 
@@ -660,7 +662,7 @@ class array {
   array&& add(const value& v) && OUTBOUND_LIFETIMEBOUND_ { return std::move(add(v)); }
 
   /// As those of an object.
-  std::string_view text() const noexcept;
+  std::string_view text() const noexcept OUTBOUND_LIFETIMEBOUND_;
   std::vector<problem> problems() const { return out_.findings.problems(complete_); }
 
  private:
@@ -691,7 +693,7 @@ class json {
   /// Made of a null pointer: a problem when it is written.
   bool null() const noexcept { return null_; }
   /// As it was given.
-  std::string_view text() const noexcept { return text_; }
+  std::string_view text() const noexcept OUTBOUND_LIFETIMEBOUND_ { return text_; }
 
  private:
   std::string text_;
@@ -741,7 +743,7 @@ class id {
  public:
   /// By conversion.
   template <class T, std::enable_if_t<std::is_convertible_v<const T&, text>, int> = 0>
-  id(const T& s) noexcept : text_{s} {}
+  id(const T& s) : text_{s} {}
   template <class T, std::enable_if_t<detail::is_integer<T>, int> = 0>
   id(T n) noexcept : text_{""}, number_{detail::bits_of(n)}, kind_{n < T{} ? kind::negative : kind::natural} {}
 
@@ -791,7 +793,7 @@ class message {
   /// "/v2/track": the path behind the base URL.
   std::string_view path() const noexcept { return path_; }
   /// The JSON to send; complete at any moment, valid until the message changes.
-  std::string_view body() const noexcept { return out_.view().substr(0, complete_.size); }
+  std::string_view body() const noexcept OUTBOUND_LIFETIMEBOUND_ { return out_.view().substr(0, complete_.size); }
   /// What orders this message: the text of the user's id, so that 42 and "42" share a key. A message about several
   /// users (an alias, a batch) has all their keys, with the byte FF between them, which no id can contain.
   std::string user_key() const;
@@ -1036,7 +1038,7 @@ const std::string* find_header(const std::vector<header>& headers, text name) no
 /// How a call fails. Also a std::error_code, of category "outbound".
 enum class errc {
   invalid_message = 1,  ///< it has problems; nothing was sent
-  invalid_options,      ///< the key or the base URL cannot be used; nothing was sent
+  invalid_options,      ///< the key, the base URL or another option cannot be used; nothing was sent
   not_sent,             ///< the transport says that nothing left this machine
   no_response,          ///< it may have been processed
   malformed_json,       ///< 500: documented as malformed JSON; nothing was processed
@@ -1046,10 +1048,10 @@ enum class errc {
   throttled,            ///< 429
   unavailable,          ///< 408, 425, and 5xx but 500
   unexpected_status,    ///< anything else
-  queue_full,           ///< refused when posted, as are the next three
-  closed,
-  store_failed,
-  out_of_memory,
+  queue_full,           ///< refused when posted
+  closed,               ///< the same: the outbox is
+  store_failed,         ///< the same: what it says stands in the message
+  out_of_memory,        ///< refused when posted, or not sent
 };
 
 /// The category of every `errc`; what makes `std::error_code{errc::throttled}` and comparisons with one work.
@@ -1115,9 +1117,9 @@ class [[nodiscard]] result<void> {
 
 namespace detail {
 
-// A callable without its type, and its owner. A copy of what cannot be copied is empty.
-template <class R, class... Args>
-class function<R(Args...)> {
+// A callable without its type, and its owner; `copied` where it must be possible to copy it.
+template <class R, class... Args, bool copied>
+class function<R(Args...), copied> {
  public:
   function() noexcept = default;
   template <class F, std::enable_if_t<!std::is_same_v<std::decay_t<F>, function>, int> = 0>
@@ -1155,7 +1157,7 @@ class function<R(Args...)> {
 }  // namespace detail
 
 /// A callable of yours, kept: whatever can be called so and copied, a lambda say. False while it is empty, and not to
-/// be called then.
+/// be called then. What it returns is dropped where nothing is wanted.
 template <class Signature>
 class callback;
 /// The one that there is: of a function's signature.
@@ -1174,11 +1176,12 @@ class callback<R(Args...)> {
 
   /// Whether there is one.
   explicit operator bool() const noexcept { return static_cast<bool>(target_); }
+  friend bool operator==(const callback& f, std::nullptr_t) noexcept { return !f; }
   /// Calls it.
   R operator()(Args... args) const { return target_(std::forward<Args>(args)...); }
 
  private:
-  detail::function<R(Args...)> target_{};
+  detail::function<R(Args...), true> target_{};
 };
 
 /// How requests reach the network: any callable `result<response>(const request&)`, move-only ones included; one that
@@ -1196,7 +1199,7 @@ class transport {
   result<response> operator()(const request& r) noexcept;
 
  private:
-  detail::function<result<response>(const request&)> target_{};
+  detail::function<result<response>(const request&), false> target_{};
 };
 
 /// A transport for those who do the I/O themselves: every `send` is `not_sent`.
@@ -1228,7 +1231,8 @@ struct options {
 class client {
  public:
   /// The key is used as it is: bytes 0x21 to 0x7E, never trimmed. A key or options that cannot be used make every call
-  /// fail with `invalid_options`. Of four characters or more, it is in no error, whatever a server repeats.
+  /// fail with `invalid_options`, as do those of a client that was moved from. Of four characters or more, the key is
+  /// taken out of what servers and transports say.
   client(text key, transport how, options o = {});
   client(client&&) noexcept = default;
   client& operator=(client&&) noexcept = default;
@@ -1245,6 +1249,7 @@ class client {
 
  private:
   friend struct detail::core;
+  result<void> usable() const;
   result<void> checked(const message& m) const;
   request make_request(std::string_view path, std::string_view body, std::string user_key) const;
   result<response> exchange(transport& how, const request& r) const noexcept;
@@ -1270,7 +1275,7 @@ struct retry_policy {
   std::chrono::milliseconds max_delay{60'000};    ///< ("full jitter": AWS Architecture Blog, 2015)
   std::chrono::milliseconds max_age{86'400'000};  ///< since this process accepted it, without the time on hold
   unsigned max_attempts{10};   ///< that end in `malformed_json`; of a batch, and then of each member alone
-  bool retry_ambiguous{true};  ///< track, too, is sent again after an answer that was lost; after a restart, always
+  bool retry_ambiguous{true};  ///< track, too, is sent again after a lost answer, 502 and 504; after a restart, always
   unsigned budget{100};  ///< retries at once, of all messages; 10 a second come back, and one for each good answer
 };
 
@@ -1300,7 +1305,8 @@ struct record {
 };
 
 /// Durability: where a queue keeps what it accepted until it is answered. Derive from it; examples/stores has one on
-/// SQLite. Its functions are called one at a time, must not call the queue or outbox that calls them, and may throw.
+/// SQLite. Its functions are called one at a time, must not call the queue or outbox that calls them, and may throw;
+/// what they say of an error is passed on as it is.
 class store {
  public:
   virtual ~store() = default;
@@ -2083,26 +2089,36 @@ inline constexpr field campaign_ids{"\"campaign_ids\":", 17};
 
 // --- callables
 
-template <class R, class... Args>
-template <class F, std::enable_if_t<!std::is_same_v<std::decay_t<F>, function<R(Args...)>>, int>>
-function<R(Args...)>::function(F&& f) {
-  if constexpr (std::is_assignable_v<bare<F>&, std::nullptr_t>) {  // a pointer, a std::function, a callback
-    if (!f) return;
+// Pointers, std::function and callbacks may be null.
+template <class F, class = void>
+inline constexpr bool is_nullable = false;
+template <class F>
+inline constexpr bool is_nullable<F, std::void_t<decltype(std::declval<F&>() == nullptr)>> =
+    std::is_assignable_v<F&, std::nullptr_t>;
+
+template <class R, class... Args, bool copied>
+template <class F, std::enable_if_t<!std::is_same_v<std::decay_t<F>, function<R(Args...), copied>>, int>>
+function<R(Args...), copied>::function(F&& f) {
+  if constexpr (is_nullable<bare<F>>) {
+    if (f == nullptr) return;
   }
   target_ = new std::decay_t<F>(std::forward<F>(f));
   table_ = table_of<std::decay_t<F>>();
 }
 
-template <class R, class... Args>
+template <class R, class... Args, bool copied>
 template <class F>
-auto function<R(Args...)>::table_of() noexcept -> const table* {
-  static constexpr table made{
-      [](void* f, Args... args) -> R { return (*static_cast<F*>(f))(std::forward<Args>(args)...); },
-      [](const function& f) -> function {
-        if constexpr (std::is_copy_constructible_v<F>) return static_cast<const F&>(*static_cast<F*>(f.target_));
-        else return {};
-      },
-      [](void* f) noexcept { delete static_cast<F*>(f); }};
+auto function<R(Args...), copied>::table_of() noexcept -> const table* {
+  static constexpr table made{[](void* f, Args... args) -> R {
+                                if constexpr (std::is_void_v<R>)
+                                  static_cast<void>((*static_cast<F*>(f))(std::forward<Args>(args)...));
+                                else return (*static_cast<F*>(f))(std::forward<Args>(args)...);
+                              },
+                              [](const function& f) -> function {
+                                if constexpr (copied) return static_cast<const F&>(*static_cast<F*>(f.target_));
+                                else return {};
+                              },
+                              [](void* f) noexcept { delete static_cast<F*>(f); }};
   return &made;
 }
 
@@ -4316,15 +4332,16 @@ auto guarded(const Work& work, const Failed& failed) -> decltype(work()) {
 inline outbound::error out_of_memory(const char*) noexcept { return {errc::out_of_memory, 0, "out of memory", {}}; }
 
 inline const char* describe(errc code) noexcept {
+  if (code == errc{}) return "no error";
   switch (code) {
     case errc::invalid_message: return "the message has problems and was not sent";
     case errc::invalid_options: return "the client's options cannot be used; nothing was sent";
     case errc::not_sent: return "nothing was sent";
     case errc::no_response: return "there was no response; the request may have been processed";
     case errc::malformed_json: return "the server could not read the JSON";
-    case errc::invalid_field: return "the server refused the message: a field is missing or invalid";
+    case errc::invalid_field: return "the server refused the message";
     case errc::unauthorized: return "the server refused the key";
-    case errc::misdirected: return "there is no such endpoint; check the base URL";
+    case errc::misdirected: return "the base URL redirects, or has no such endpoint";
     case errc::throttled: return "the server asks for fewer requests";
     case errc::unavailable: return "the server is not available";
     case errc::unexpected_status: return "the server answered with an unexpected status";
@@ -4376,7 +4393,8 @@ inline std::string server_text(std::string_view body) {
   if (!begins_with(message, "\"")) return excerpt(body);
   const std::string_view code = find_member(inner, "\"Code\"");
   const std::string shown = excerpt(unquoted(message));
-  return code.empty() ? shown : join({shown, " (code ", excerpt(code), ")"});
+  if (shown.empty()) return excerpt(body);
+  return code.empty() || code == "null" ? shown : join({shown, " (code ", excerpt(code), ")"});
 }
 
 inline bool is_success(int status) noexcept { return status >= 200 && status < 300; }
@@ -4411,6 +4429,16 @@ OUTBOUND_INLINE_ outbound::error invalid_message(std::vector<problem> problems) 
   if (problems.size() > shown) text += join({"; and ", digits_of{problems.size() - shown}, " more"});
   return {errc::invalid_message, 0, std::move(text), std::move(problems)};
 }
+
+// Where the first byte is that is none of 0x21 to 0x7E, or npos.
+inline std::size_t find_invisible(std::string_view s) noexcept {
+  for (std::size_t i = 0; i < s.size(); ++i)
+    if (byte_at(&s[i]) < 0x21 || byte_at(&s[i]) > 0x7E) return i;
+  return npos;
+}
+
+// Whether it may stand behind a base URL: only that says where the key goes.
+inline bool is_path(std::string_view s) noexcept { return begins_with(s, "/") && find_invisible(s) == npos; }
 
 // s as one word of a POSIX shell.
 inline std::string shell_word(std::string_view s) {
@@ -4482,24 +4510,33 @@ inline std::string check_key(text key) {
   if (key.null()) return "the key is a null pointer";
   const std::string_view s = key.view();
   if (s.empty()) return "the key is empty";
-  for (std::size_t i = 0; i < s.size(); ++i) {
-    const unsigned c = byte_at(&s[i]);
-    if (c >= 0x21 && c <= 0x7E) continue;
-    const bool line_end = (c == '\n' || c == '\r') && s.find_first_not_of("\r\n", i) == npos;
-    if (line_end) return "the key ends with a line break (from a file?); cut that off: nothing is trimmed here";
-    return join({"byte ", digits_of{i}, " of the key is none of 0x21 to 0x7E"});
-  }
-  return {};
+  const std::size_t i = find_invisible(s);
+  if (i == npos) return {};
+  if (s.find_first_not_of("\r\n", i) == npos)
+    return "the key ends with a line break (from a file?); cut that off: nothing is trimmed here";
+  return join({"byte ", digits_of{i}, " of the key is none of 0x21 to 0x7E"});
 }
 
+inline bool is_letter_or_digit(char c) noexcept {
+  return (lower(c) >= 'a' && lower(c) <= 'z') || (c >= '0' && c <= '9');
+}
+
+// RFC 3986, 3.2.2. Of addresses not more than what their characters say.
 inline bool is_host(std::string_view host) noexcept {
-  const bool address = host.size() > 2 && host.front() == '[' && host.back() == ']';  // RFC 3986, 3.2.2: IPv6
-  const std::string_view name = address ? host.substr(1, host.size() - 2) : host;
-  for (const char& c : name)
-    if ((lower(c) < 'a' || lower(c) > 'z') && (c < '0' || c > '9') && c != '.' && c != (address ? ':' : '-') &&
-        (address || c != '_'))
-      return false;
-  return !name.empty();
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {  // IPv6
+    const std::string_view address = host.substr(1, host.size() - 2);
+    for (const char& c : address)
+      if (!is_hex(byte_at(&c)) && c != ':' && c != '.') return false;
+    return address.find(':') != address.rfind(':');
+  }
+  bool has_name = false;
+  char before = '.';
+  for (const char c : host) {
+    if (!is_letter_or_digit(c) && c != '-' && c != '_' && (c != '.' || before == '.')) return false;
+    has_name = has_name || is_letter_or_digit(c);
+    before = c;
+  }
+  return has_name;
 }
 
 inline bool is_port(std::string_view port) noexcept {
@@ -4518,13 +4555,17 @@ inline std::string check_base_url(std::string_view url) {
     return "the base URL does not begin with http:// or https://";
   for (std::size_t i = 0; i < url.size(); ++i) {
     const unsigned c = byte_at(&url[i]);
-    if (c <= 0x20 || c >= 0x7F || std::string_view{"\"<>\\^`{|}"}.find(url[i]) != npos)
+    const bool broken =
+        c == '%' && (url.size() - i < 3 || !is_hex(byte_at(&url[i + 1])) || !is_hex(byte_at(&url[i + 2])));
+    if (c <= 0x20 || c >= 0x7F || broken || std::string_view{"\"<>\\^`{|}"}.find(url[i]) != npos)
       return join({"byte ", digits_of{i}, " of the base URL may not stand in a URL; percent-encode it"});
   }
   if (url.find_first_of("?#") != npos) return "the base URL has a query or a fragment; a path is appended to it";
   const std::string_view rest = url.substr(colon + 3);
   const std::string_view authority = rest.substr(0, rest.find('/'));
   if (authority.find('@') != npos) return "the base URL has a user or a password; only the key identifies you";
+  if (rest.find_first_of("[]", authority.size()) != npos)
+    return "the path of the base URL has brackets; percent-encode them";
   const std::size_t bracket = authority.rfind(']');
   const std::size_t port = authority.find(':', bracket == npos ? 0 : bracket);
   if (!is_host(authority.substr(0, port))) return "the base URL has no proper host";
@@ -4596,7 +4637,10 @@ OUTBOUND_INLINE_ result<request> client::prepare(const message& m) const noexcep
 
 OUTBOUND_INLINE_ result<request> client::prepare(const delivery& d) const noexcept {
   const auto work = [&]() -> result<request> {
-    if (setup_.code != errc{}) return setup_;
+    result<void> good = usable();
+    if (!good) return std::move(good).error();
+    if (!detail::is_path(d.path) || detail::find_invisible(d.guid) != detail::npos)
+      return outbound::error{errc::invalid_message, 0, "the path or the GUID of the delivery cannot stand in HTTP", {}};
     request r = make_request(d.path, d.body, d.user_key);
     r.guid = d.guid;
     r.headers.push_back({detail::guid_header, d.guid});
@@ -4609,8 +4653,15 @@ OUTBOUND_INLINE_ result<void> client::validate(const message& m) const noexcept 
   return detail::guarded([&] { return checked(m); }, detail::out_of_memory);
 }
 
-OUTBOUND_INLINE_ result<void> client::checked(const message& m) const {
+OUTBOUND_INLINE_ result<void> client::usable() const {
   if (setup_.code != errc{}) return setup_;
+  if (key_.empty()) return outbound::error{errc::invalid_options, 0, "the client has been moved from", {}};
+  return {};
+}
+
+OUTBOUND_INLINE_ result<void> client::checked(const message& m) const {
+  result<void> good = usable();
+  if (!good) return good;
   if (!m.valid()) return detail::invalid_message(m.problems());
   if (!options_.strict) return {};
   std::vector<problem> warnings = m.warnings();
@@ -4644,7 +4695,7 @@ OUTBOUND_INLINE_ result<response> client::exchange(transport& how, const request
     }
     outbound::error& e = answer.error();
     if (e.code == errc{}) e.code = errc::no_response;  // a failure without a name may have been processed
-    e.message = detail::excerpt(detail::redacted(e.message, key_));
+    e.message = detail::excerpt(e.message.empty() ? detail::describe(e.code) : detail::redacted(e.message, key_));
     for (problem& p : e.problems) {
       p.where = detail::redacted(p.where, key_);
       p.why = detail::redacted(p.why, key_);
@@ -5307,9 +5358,11 @@ OUTBOUND_INLINE_ result<void> delivery_queue::restore() {
     next_id_ = r.id + 1;
     if (detail::is_batch_record(r)) continue;
     detail::unposted made{lines_};
-    if (!detail::read_guid(r.guid, made.q->guid))
-      return outbound::error{
-          errc::store_failed, 0, detail::join({"record ", detail::digits_of{r.id}, " has no GUID"}), {}};
+    const char* missing = nullptr;
+    if (!detail::read_guid(r.guid, made.q->guid)) missing = " has no GUID";
+    else if (!detail::is_path(r.path)) missing = " has no path of the API";
+    if (missing != nullptr)
+      return outbound::error{errc::store_failed, 0, detail::join({"record ", detail::digits_of{r.id}, missing}), {}};
     fill(*made.q, r.path, r.body, r.user_key);
     made.q->id = r.id;
     by_id.push_back(made.q);
@@ -5867,7 +5920,8 @@ inline void core::start() noexcept {
     const auto add = [&] {
       event e;
       e.what = event::kind::worker_failed;
-      e.cause = {errc::out_of_memory, 0, join({"a worker could not be started: ", one_line(what)}), {}};
+      e.cause = {
+          errc::out_of_memory, 0, join({"a worker could not be started: ", excerpt(redacted(what, client.key_))}), {}};
       events.push_back(std::move(e));
     };
     if (options.on_event) guarded(add, [](const char*) {});

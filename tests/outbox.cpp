@@ -740,6 +740,25 @@ TEST_CASE("outbox: more workers than any machine has") {
   CHECK(o.close(for_ever));
 }
 
+TEST_CASE("F36: the key is not in what a factory throws", "[F36]") {
+  event_log log;
+  outbox_options options;
+  log.install(options);
+  options.make_transport = []() -> transport { throw std::runtime_error{"cannot set X-Outbound-Key: topsecret"}; };
+  outbox o{client{"topsecret", outbound::no_transport}, options};
+  REQUIRE(log.all().size() == 1);
+  CHECK(log.all()[0].cause.message == "a worker could not be started: cannot set X-Outbound-Key:  [key] ");
+}
+
+TEST_CASE("outbox: a client that was moved from") {
+  client gone{"a-key", answering(200)};
+  const client taken{std::move(gone)};
+  outbox o{std::move(gone)};
+  const auto posted = o.post(event_of("a"));
+  REQUIRE(!posted);
+  CHECK(posted.error().code == errc::invalid_options);
+}
+
 TEST_CASE("outbox: a factory that throws is told, and the others deliver") {
   for (const int good : {0, 1, 2}) {
     CAPTURE(good);

@@ -22,7 +22,7 @@ STANDARDS = ('-std=c++17', '-std=c++20', '-std=c++2b', '-std=c++2c')
 # outbox). The lines without threads miss theirs by 0.8 %, and are kept from growing; <cstring> alone has 221 of them. With
 # OUTBOUND_SEPARATE, which is for those who mind, they are 23,300.
 GOAL_LINES = 26000
-MOST_LINES, MOST_LINES_WITH_OUTBOX, MOST_LINES_SEPARATE = 26400, 33000, 23500
+MOST_LINES, MOST_LINES_WITH_OUTBOX, MOST_LINES_SEPARATE = 26450, 33000, 23500
 GOAL_TEXT = 20 * 1024
 MOST_FRAME = 4096
 

@@ -44,6 +44,7 @@ inline std::string to_outbound(const worded&) { return "words"; }
 struct worded_map : std::map<std::string, int> { using map::map; };
 inline std::string to_outbound(const worded_map&) { return "words"; }
 struct lettered { int x; };
+struct made { bool has_value() const { return true; } std::string operator*() const { return "a"; } };
 inline char to_outbound(const lettered&) { return 'c'; }
 class hidden { int x = 0; friend int look(const hidden& h); };
 inline int look(const hidden& h) { return h.x; }
@@ -90,6 +91,7 @@ std::variant<int, bool>{1}                  ;;; std::get<int>(std::variant<int, 
 std::pair<std::string, int>{"a", 1}         ;;; std::vector<std::pair<std::string, int>>{{"a", 1}}
 std::tuple<int, int>{1, 2}                  ;;; array::of(1, 2)
 std::nullopt                                ;;; std::optional<int>{std::nullopt}
+made{}                                      ;;; std::optional<std::string>{"a"}
 std::optional<char>{'c'}                    ;;; std::optional<std::string>{"c"}
 std::optional<int*>{}                       ;;; std::optional<std::optional<int>>{}
 std::vector<char>{'c'}                      ;;; std::vector<unsigned char>{1}
@@ -166,6 +168,7 @@ auto m = ada.identify().property("k", 1);   ;;; auto m = ada.identify().attribut
 auto m = ada.identify().first_name(42);     ;;; auto m = ada.identify().first_name("42");
 auto m = ada.identify().email(nullptr);     ;;; auto m = ada.identify().email(std::optional<std::string>{});
 auto m = ada.identify().email(std::optional<int>{});  ;;; auto m = ada.identify().email(std::optional<const char*>{});
+auto m = ada.identify().email(made{});      ;;; auto m = ada.identify().email(std::optional<std::string>{"a"});
 auto m = ada.identify().email('c');         ;;; auto m = ada.identify().email("c");
 auto m = ada.identify().phone_number(14155550123);  ;;; auto m = ada.identify().phone_number("14155550123");
 auto m = ada.identify().apns(42);           ;;; auto m = ada.identify().apns("42");
