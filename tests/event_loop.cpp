@@ -128,6 +128,27 @@ TEST_CASE("libcurl_multi: more than its connections wait, and all are answered",
   CHECK(box->get("/sandbox/events").size() == 50);
 }
 
+TEST_CASE("libcurl_multi: what waits for a connection waits no longer than its timeout", "[event_loop][F44]") {
+  const auto box = sandbox::start();
+  if (!box) return;
+  box->post("/sandbox/faults", {{"fault", "delay"}, {"delay_ms", 60000}, {"calls", 1}});
+  auto client = client_of(box->url(), 60s);
+  transports::libcurl_multi http{"", 1};
+  http.submit(*client.prepare(outbound::user{1}.track("first")), [](const answer&) { FAIL("the first is answered"); });
+  while (!box->get("/sandbox/faults").empty()) http.run(1ms);
+  outbound::request second = *client.prepare(outbound::user{2}.track("second"));
+  second.timeout = 50ms;
+  int ended = 0;
+  http.submit(std::move(second), [&](const answer& a) {
+    ++ended;
+    REQUIRE(!a);
+    CHECK(a.error().code == errc::not_sent);
+    CHECK(a.error().message == "the time was over before there was a connection");
+  });
+  while (ended == 0) http.run(1h);
+  CHECK(http.in_flight() == 1);
+}
+
 TEST_CASE("libcurl_multi: wake ends the waiting, and destruction calls no handler", "[event_loop]") {
   const auto box = sandbox::start();
   if (!box) return;

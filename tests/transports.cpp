@@ -684,6 +684,63 @@ TEMPLATE_TEST_CASE("a response that is too long is cut off, and counts", "[trans
   CHECK(broken_off->body == "{}");
 }
 
+TEMPLATE_TEST_CASE("F46: a head whose body breaks off before its first byte is the response", "[transport][F46]",
+                   TRANSPORT) {
+  for (const std::string& head : {"200 OK\r\nContent-Length: 20"s, "200 OK\r\nTransfer-Encoding: chunked"s,
+                                  "400 Bad Request\r\nContent-Length: 20"s}) {
+    for (const bool stalls : {false, true}) {
+      INFO(head << (stalls ? " stalls" : ""));
+      const server brief{[&](connection& c) {
+        c.read_message();
+        c.write("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 " + head + "\r\n\r\n");
+        if (stalls) c.wait_for_hang_up();
+      }};
+      const auto r = answer_of<TestType>(brief.url(), stalls ? 400ms : 10s);
+      INFO(shown(r));
+      REQUIRE(r);
+      CHECK(std::to_string(r->status) == head.substr(0, 3));
+      CHECK(r->body.empty());
+      CHECK(brief.connections() == 1);
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("F46: a head of 20 kB is a response", "[transport][F46]", TRANSPORT) {
+  std::string head = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n";
+  for (int i = 0; i < 90; ++i) head += "Set-Cookie: c" + std::to_string(i) + '=' + std::string(200, 'x') + "\r\n";
+  const server generous{always(head + "\r\n{}")};
+  const auto r = answer_of<TestType>(generous.url());
+  INFO(shown(r));
+  REQUIRE(r);
+  CHECK(r->status == 200);
+  CHECK(r->body == "{}");
+  CHECK(values_of(r->headers, "Set-Cookie").size() == 90);
+}
+
+TEMPLATE_TEST_CASE("F46: what a server says without being asked answers no request", "[transport][F46]", TRANSPORT) {
+#ifdef TRANSPORT_TAKES_GHOSTS
+  if (TRANSPORT_TAKES_GHOSTS) {
+    WARN("SKIPPED: this version of the library does not look, and gives nobody else a chance to");
+    return;
+  }
+#endif
+  const server haunted{[](connection& c) {
+    if (c.read_message().empty()) return;
+    c.write(done);
+    std::this_thread::sleep_for(20ms);
+    c.write("HTTP/1.1 201 Ghost\r\nContent-Length: 0\r\n\r\n");
+  }};
+  TestType transport;
+  for (int i = 1; i <= 3; ++i) {
+    const auto r = transport(request_to(haunted.url()));
+    INFO(shown(r));
+    REQUIRE(r);
+    CHECK(r->status == 200);
+    CHECK(haunted.connections() == i);
+    std::this_thread::sleep_for(60ms);
+  }
+}
+
 TEMPLATE_TEST_CASE("redirects are not followed", "[transport]", TRANSPORT) {
   const server elsewhere{always(done)};
   for (const char* status : {"301", "302", "303", "307", "308"}) {
@@ -1018,6 +1075,32 @@ TEMPLATE_TEST_CASE("F46: TLS: read, then dropped, on a connection that was kept:
   }
 }
 
+namespace {
+
+// Counts SIGPIPE, which would end the program.
+class pipe_signals {
+ public:
+  pipe_signals() {
+    count() = 0;
+    struct sigaction counting {};
+    counting.sa_handler = [](int) { count() = count() + 1; };
+    REQUIRE(sigaction(SIGPIPE, &counting, &old_) == 0);
+  }
+  pipe_signals(const pipe_signals&) = delete;
+  pipe_signals& operator=(const pipe_signals&) = delete;
+  ~pipe_signals() { sigaction(SIGPIPE, &old_, nullptr); }
+  int raised() const { return count(); }
+
+ private:
+  static volatile std::sig_atomic_t& count() {
+    static volatile std::sig_atomic_t n = 0;
+    return n;
+  }
+  struct sigaction old_ {};
+};
+
+}  // namespace
+
 TEMPLATE_TEST_CASE("TLS: writing to a connection that has gone raises no SIGPIPE", "[transport][tls]", TRANSPORT) {
   const authority ours;
   const test::identity who = ours.vouch_for(localhost());
@@ -1032,13 +1115,28 @@ TEMPLATE_TEST_CASE("TLS: writing to a connection that has gone raises no SIGPIPE
   outbound::request request = request_to(rude.url("https", "localhost"));
   request.body.assign(8 * 1024 * 1024, 'x');
 
-  static volatile std::sig_atomic_t raised = 0;
-  raised = 0;
-  struct sigaction count {};
-  struct sigaction old {};
-  count.sa_handler = [](int) { raised = 1; };
-  REQUIRE(sigaction(SIGPIPE, &count, &old) == 0);
+  const pipe_signals signals;
   for (int i = 0; i < 10; ++i) CHECK_FALSE(transport(request));
-  sigaction(SIGPIPE, &old, nullptr);
-  CHECK(raised == 0);
+  CHECK(signals.raised() == 0);
+}
+
+TEMPLATE_TEST_CASE("TLS: to take leave of a server that has gone raises no SIGPIPE", "[transport][tls]", TRANSPORT) {
+  const authority ours;
+  const test::identity who = ours.vouch_for(localhost());
+  const server gone{over_tls(who, [](connection& c) {
+    if (c.read_message().empty()) return;
+    c.write(done);
+    c.say_goodbye();
+    std::this_thread::sleep_for(10ms);
+    c.reset_at_close();
+  })};
+  const server other{over_tls(who, always(done))};
+  const pipe_signals signals;
+  for (int i = 0; i < 5; ++i) {
+    TestType transport{ours.file()};
+    CHECK(transport(request_to(gone.url("https", "localhost"))));
+    std::this_thread::sleep_for(50ms);
+    if (i % 2 == 0) CHECK(transport(request_to(other.url("https", "localhost"))));
+  }
+  CHECK(signals.raised() == 0);
 }

@@ -33,6 +33,7 @@ namespace transports {
 class beast_transport {
  public:
   static constexpr std::chrono::seconds max_connect{10};  // to look up the host, connect and shake hands
+  static constexpr std::uint32_t max_head = 256 * 1024;   // of a response: a longer one is none
   static constexpr std::size_t max_body = 1024 * 1024;    // of a response: what is longer is cut off here
 
   /// `ca_file`: the certificate authorities to trust, in PEM; empty: those of the system.
@@ -187,6 +188,7 @@ class beast_transport {
     std::optional<http::response_parser<http::buffer_body>> answer;
     do {  // interim responses have no body
       answer.emplace().body_limit((std::numeric_limits<std::uint64_t>::max)());
+      answer->header_limit(max_head);
       wait([&](auto done) { http::async_read_header(stream, s.buffer, *answer, done); });
     } while (answer->get().result_int() < 200);
     outbound::response response{static_cast<int>(answer->get().result_int())};

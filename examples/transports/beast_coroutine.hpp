@@ -43,6 +43,7 @@ class beast_connection {
  public:
   using answer = outbound::result<outbound::response>;
   static constexpr std::chrono::seconds max_connect{10};  // to look up the host, connect and shake hands
+  static constexpr std::uint32_t max_head = 256 * 1024;   // of a response: a longer one is none
   static constexpr std::size_t max_body = 1024 * 1024;    // of a response: what is longer is cut off here
 
   /// `ca_file`: the certificate authorities to trust, in PEM; empty: those of the system.
@@ -189,6 +190,7 @@ class beast_connection {
     std::optional<http::response_parser<http::buffer_body>> parser;
     do {  // interim responses have no body
       parser.emplace().body_limit((std::numeric_limits<std::uint64_t>::max)());
+      parser->header_limit(max_head);
       co_await http::async_read_header(stream, buffer_, *parser, use_awaitable);
     } while (parser->get().result_int() < 200);
     outbound::response response{static_cast<int>(parser->get().result_int())};

@@ -6,7 +6,8 @@
 //
 // It verifies the server, follows no redirect, sends nothing twice, and keeps its connection for the next request. One
 // object serves one thread at a time. A request runs in a thread of its own, as cpp-httplib bounds only the time from
-// byte to byte. Not bounded: the look-up of the host and, before 0.53, a status line: one of 30 kB crashes the client.
+// byte to byte. Not bounded: the look-up of the host, how many of its addresses are tried for `max_connect`, the memory
+// for a head and, before 0.53, a status line: one of 30 kB crashes the client.
 #ifndef OUTBOUND_TRANSPORTS_HTTPLIB_HPP
 #define OUTBOUND_TRANSPORTS_HTTPLIB_HPP
 #ifndef CPPHTTPLIB_OPENSSL_SUPPORT
@@ -17,6 +18,8 @@
 #include <httplib.h>
 #include <openssl/x509v3.h>
 #include <algorithm>
+#include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <future>
 #include <memory>
@@ -29,6 +32,7 @@ namespace transports {
 class httplib_transport {
  public:
   static constexpr std::chrono::seconds max_connect{10};  // to connect to one address, and to shake hands
+  static constexpr std::chrono::milliseconds tick{10};    // between two tries to stop a request that is late
   static constexpr std::size_t max_body = 1024 * 1024;    // of a response: what is longer is cut off here
   /// `ca_file`: the certificate authorities to trust, in PEM; empty: those of the system.
   explicit httplib_transport(std::string ca_file = {}) : ca_file_{std::move(ca_file)} {}
@@ -37,6 +41,7 @@ class httplib_transport {
     const auto limit = std::clamp(request.timeout, std::chrono::milliseconds{1}, std::chrono::milliseconds{3'600'000});
     outbound::response response{};
     bool complete = false;  // may it all have left?
+    std::atomic<bool> late{false};
     std::string why;
     httplib::Request message;
     message.response_handler = [&](const httplib::Response& head) {
@@ -49,8 +54,8 @@ class httplib_transport {
     };
     message.content_length_ = request.body.size();
     message.content_provider_ = [&](std::size_t offset, std::size_t size, httplib::DataSink& sink) {
-      if (offset == 0 && std::exchange(complete, true)) return false;  // 0.12 sends again where a TLS connection ended
-      return sink.write(request.body.data() + offset, size), true;     // if that fails, cpp-httplib knows why
+      if (offset == 0 && (late || std::exchange(complete, true))) return false;  // 0.12 sends again where TLS ended
+      return sink.write(request.body.data() + offset, size), true;               // if that fails, cpp-httplib knows why
     };
     try {
       message.method = clean(request.method);
@@ -61,7 +66,8 @@ class httplib_transport {
 #endif
       complete = request.body.empty();  // without its body a request is nothing to a server
       auto exchange = std::async(std::launch::async, [&] { return hold_off_sigpipe(), client_->send(message); });
-      while (exchange.wait_for(limit) != std::future_status::ready) client_->stop();
+      for (auto patience = limit; exchange.wait_for(patience) != std::future_status::ready; patience = tick)
+        late = true, client_->stop();
       const httplib::Result result = exchange.get();
       if (result && response.status == 0) message.response_handler(*result);  // which is not called for a 204
       why = "cpp-httplib: " + httplib::to_string(result.error()) + " (" + origin_ + ")";
@@ -84,6 +90,21 @@ class httplib_transport {
     if (sigemptyset(&signals) == 0 && sigaddset(&signals, SIGPIPE) == 0) pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 #endif
   }
+  struct closer {
+    void operator()(httplib::Client* client) const noexcept {  // takes leave of a TLS server, which may have gone
+      std::async(std::launch::async, [client] { hold_off_sigpipe(), delete client; }).wait();
+    }
+  };
+  // A server that has closed a connection, or speaks without being asked, gets no more requests on it.
+  bool is_idle() const {
+#ifdef _WIN32
+    return true;
+#else
+    char next = 0;
+    const socket_t socket = client_->socket();
+    return socket == INVALID_SOCKET || (recv(socket, &next, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN);
+#endif
+  }
   // cpp-httplib also takes a certificate for "*", or for another host if this one is its common name: OpenSSL does not.
   static bool expect(const std::string& host, X509_VERIFY_PARAM* peer) {
     X509_VERIFY_PARAM_set_hostflags(peer, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
@@ -94,8 +115,8 @@ class httplib_transport {
   std::string open(const std::string& url, std::chrono::milliseconds limit) {
     const std::size_t path = clean(url).find('/', url.find("://") + 3);
     const std::string origin = url.substr(0, path);
-    if (!client_ || origin != origin_) {
-      auto client = std::make_unique<httplib::Client>(origin);
+    if (!client_ || origin != origin_ || !is_idle()) {
+      std::unique_ptr<httplib::Client, closer> client{new httplib::Client{origin}};
 #ifdef CPPHTTPLIB_SSL_ENABLED
       auto* const tls = static_cast<SSL_CTX*>(client->tls_context());
 #else  // before 0.31
@@ -113,7 +134,7 @@ class httplib_transport {
     return path == url.npos ? "/" : url.substr(path);
   }
   std::string ca_file_, origin_{};
-  std::unique_ptr<httplib::Client> client_{};
+  std::unique_ptr<httplib::Client, closer> client_{};
 };
 }  // namespace transports
 #endif

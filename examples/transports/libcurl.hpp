@@ -28,12 +28,12 @@ class libcurl_transport {
   explicit libcurl_transport(std::string ca_file = {}) : ca_file_{std::move(ca_file)} {
     // Once, by the first thread that comes here, and never undone: the program may have other uses for libcurl.
     static const CURLcode initialised = curl_global_init(CURL_GLOBAL_DEFAULT);
-    if (initialised == CURLE_OK) curl_.reset(curl_easy_init());
+    if (initialised == CURLE_OK) curl_.reset(curl_easy_init()), watch_.reset(curl_multi_init());
     body_.reserve(max_body);
   }
 
   outbound::result<outbound::response> operator()(const outbound::request& request) {
-    if (!curl_) return outbound::error{outbound::errc::not_sent, 0, "libcurl cannot be initialised"};
+    if (!curl_ || !watch_) return outbound::error{outbound::errc::not_sent, 0, "libcurl cannot be initialised"};
     std::unique_ptr<curl_slist, deleter> headers{curl_slist_append(nullptr, "Expect:")};  // no wait for "100 Continue"
     bool ready = headers && is_clean(request.method) && is_clean(request.url);
     for (const outbound::header& h : request.headers) {
@@ -42,9 +42,9 @@ class libcurl_transport {
     }
     if (!ready) return outbound::error{outbound::errc::not_sent, 0, "CR, LF or NUL in the URL or in a header"};
     char words[CURL_ERROR_SIZE]{};  // libcurl's, about what went wrong
-    int sendings = 0;
+    exchange x{body_};
     body_.clear();
-    const CURLcode outcome = perform(request, headers.get(), words, &sendings);
+    const CURLcode outcome = perform(request, headers.get(), words, x);
     long status = 0;
     curl_easy_getinfo(curl_.get(), CURLINFO_RESPONSE_CODE, &status);
     outbound::response response{static_cast<int>(status), body_};
@@ -52,10 +52,11 @@ class libcurl_transport {
       response.headers.push_back({h->name, h->value});
     curl_easy_reset(curl_.get());  // forgets the pointers to what ends here, but not the connection
 
-    // Once a body begins, all that matters is known: that it was too long or broke off is no reason to send again.
-    if (outcome == CURLE_OK || !response.body.empty()) return response;
-    if (sendings > 1) return outbound::error{outbound::errc::no_response, 0, "the connection ended without a response"};
-    const auto code = sendings == 0 ? outbound::errc::not_sent : outbound::errc::no_response;
+    // With a head all that matters is known: that the body was too long, or broke off, is no reason to send again.
+    if (outcome == CURLE_OK || (x.head_ended && status >= 200) || !response.body.empty()) return response;
+    if (x.sendings > 1)
+      return outbound::error{outbound::errc::no_response, 0, "the connection ended without a response"};
+    const auto code = x.sendings == 0 ? outbound::errc::not_sent : outbound::errc::no_response;
     return outbound::error{code, 0, words[0] != '\0' ? words : curl_easy_strerror(outcome)};
   }
 
@@ -64,11 +65,29 @@ class libcurl_transport {
     void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
     void operator()(curl_slist* headers) const { curl_slist_free_all(headers); }
   };
+  struct multi_deleter {
+    void operator()(CURLM* handle) const { curl_multi_cleanup(handle); }
+  };
+  struct exchange {
+    std::string& body;
+    int sendings{};
+    bool head_ended{};
+  };
 
   // A line break would make two headers of one, and libcurl sees nothing behind a NUL.
   static bool is_clean(const std::string& s) { return s.find_first_of("\r\n\0", 0, 3) == s.npos; }
 
-  CURLcode perform(const outbound::request& request, curl_slist* headers, char* words, int* sendings) {
+  // A server that has closed a connection, or speaks without being asked, gets no more requests on it: libcurl
+  // before 8.0 takes what it said for the answer to the next.
+  bool is_idle() {
+    curl_socket_t socket = CURL_SOCKET_BAD;
+    curl_easy_getinfo(curl_.get(), CURLINFO_ACTIVESOCKET, &socket);
+    curl_waitfd input{socket, CURL_WAIT_POLLIN, 0};
+    return socket == CURL_SOCKET_BAD ||
+           (curl_multi_poll(watch_.get(), &input, 1, 0, nullptr) == CURLM_OK && input.revents == 0);
+  }
+
+  CURLcode perform(const outbound::request& request, curl_slist* headers, char* words, exchange& x) {
     const long timeout_ms = static_cast<long>(std::clamp<long long>(request.timeout.count(), 1, 3'600'000));
     CURLcode outcome = CURLE_OK;
     const auto set = [&](CURLoption option, auto value) {
@@ -83,9 +102,14 @@ class libcurl_transport {
     if (!request.body.empty()) set(CURLOPT_POSTFIELDS, request.body.data());
     set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
     set(CURLOPT_PREREQFUNCTION, before_sending);
-    set(CURLOPT_PREREQDATA, sendings);
+    set(CURLOPT_PREREQDATA, &x);
+    set(CURLOPT_HEADERFUNCTION, read_head);
+    set(CURLOPT_HEADERDATA, &x);
+    set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);  // a proxy's
     set(CURLOPT_WRITEFUNCTION, keep);
-    set(CURLOPT_WRITEDATA, &body_);
+    set(CURLOPT_WRITEDATA, &x);
+    set(CURLOPT_MAXCONNECTS, 1L);
+    set(CURLOPT_FRESH_CONNECT, is_idle() ? 0L : 1L);
     set(CURLOPT_TIMEOUT_MS, timeout_ms);
     set(CURLOPT_CONNECTTIMEOUT_MS, (std::min)(timeout_ms, max_connect_ms));
     set(CURLOPT_NOSIGNAL, 1L);  // SIGALRM belongs to the program
@@ -98,13 +122,18 @@ class libcurl_transport {
 
   // libcurl asks before it sends: no sending means that nothing left. By itself it sends again when a connection that
   // was kept ends without a response, but by then the message may have been counted: there is no second time.
-  static int before_sending(void* sendings, char*, char*, int, int) {
-    return ++*static_cast<int*>(sendings) == 1 ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+  static int before_sending(void* x, char*, char*, int, int) {
+    return ++static_cast<exchange*>(x)->sendings == 1 ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+  }
+
+  static std::size_t read_head(char* line, std::size_t, std::size_t size, void* x) {
+    static_cast<exchange*>(x)->head_ended = line[0] == '\r' || line[0] == '\n';
+    return size;
   }
 
   // Keeps what fits into the memory reserved: no exception may cross libcurl. To keep less than all ends the transfer.
-  static std::size_t keep(char* data, std::size_t, std::size_t size, void* body) {
-    auto& kept = *static_cast<std::string*>(body);
+  static std::size_t keep(char* data, std::size_t, std::size_t size, void* x) {
+    std::string& kept = static_cast<exchange*>(x)->body;
     const std::size_t before = kept.size();
     return kept.append(data, (std::min)(size, max_body - before)).size() - before;
   }
@@ -112,6 +141,7 @@ class libcurl_transport {
   std::string ca_file_;
   std::string body_{};
   std::unique_ptr<CURL, deleter> curl_{};
+  std::unique_ptr<CURLM, multi_deleter> watch_{};  // looks at sockets, on any system
 };
 }  // namespace transports
 #endif

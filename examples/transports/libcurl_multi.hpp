@@ -9,7 +9,8 @@
 // It verifies the server, follows no redirect, sends nothing twice, and keeps its connections. `request.timeout` counts
 // from `submit`. Used by one thread, but for `wake`. Handlers are called from `run` only, may call `submit`, and may
 // own what cannot be copied: a `delivery`, say. examples/event_loop.cpp drives a delivery_queue with it. As ever with
-// libcurl, http_proxy and https_proxy in the environment are heeded.
+// libcurl, http_proxy and https_proxy in the environment are heeded. Before libcurl 8.0, what a server says without
+// being asked, on a connection that is kept, is taken for the answer to the next request.
 #ifndef OUTBOUND_TRANSPORTS_LIBCURL_MULTI_HPP
 #define OUTBOUND_TRANSPORTS_LIBCURL_MULTI_HPP
 #include "outbound.hpp"
@@ -61,9 +62,10 @@ class libcurl_multi {
   std::size_t run(std::chrono::milliseconds longest) {
     if (multi_) collect();
     if (multi_ && ended_.empty()) {
-      const auto wait = std::clamp<long long>(longest.count(), 0, 3'600'000);
-      curl_multi_poll(multi_.get(), nullptr, 0, static_cast<int>(wait), nullptr);
+      longest = std::clamp(longest, std::chrono::milliseconds{0}, std::chrono::milliseconds{3'600'000});
+      curl_multi_poll(multi_.get(), nullptr, 0, static_cast<int>(give_up(longest).count()), nullptr);
       collect();
+      give_up(longest);
     }
     for (std::size_t n = ended_.size(); n != 0; --n) {
       end one = std::move(ended_.front());
@@ -94,7 +96,11 @@ class libcurl_multi {
     virtual void finish(answer with) = 0;
 
     outbound::request request;
+    const long long limit_ms = std::clamp<long long>(request.timeout.count(), 1, 3'600'000);
+    const std::chrono::steady_clock::time_point end =
+        std::chrono::steady_clock::now() + std::chrono::milliseconds{limit_ms};
     std::string body{};
+    bool head_ended{};
     std::unique_ptr<curl_slist, deleter> headers{curl_slist_append(nullptr, "Expect:")};  // no wait for "100 Continue"
     std::unique_ptr<CURL, deleter> curl{curl_easy_init()};
     char words[CURL_ERROR_SIZE]{};  // libcurl's, about what went wrong
@@ -131,7 +137,7 @@ class libcurl_multi {
 
   CURLcode set_up(call& c) {
     const outbound::request& request = c.request;
-    const long timeout_ms = static_cast<long>(std::clamp<long long>(request.timeout.count(), 1, 3'600'000));
+    const long timeout_ms = static_cast<long>(c.limit_ms);
     CURLcode outcome = CURLE_OK;
     const auto set = [&](CURLoption option, auto value) {
       if (outcome == CURLE_OK) outcome = curl_easy_setopt(c.curl.get(), option, value);
@@ -146,6 +152,9 @@ class libcurl_multi {
     set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
     set(CURLOPT_PREREQFUNCTION, before_sending);
     set(CURLOPT_PREREQDATA, &c.sendings);
+    set(CURLOPT_HEADERFUNCTION, read_head);
+    set(CURLOPT_HEADERDATA, &c);
+    set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);  // a proxy's
     set(CURLOPT_WRITEFUNCTION, keep);
     set(CURLOPT_WRITEDATA, &c.body);
     set(CURLOPT_TIMEOUT_MS, timeout_ms);
@@ -170,11 +179,31 @@ class libcurl_multi {
     }
   }
 
+  // Ends what still waits for a connection when its time is over: libcurl does not look at it before. Returns how long
+  // to wait until the next of these, at most so long.
+  std::chrono::milliseconds give_up(std::chrono::milliseconds longest) {
+    const auto now = std::chrono::steady_clock::now();
+    for (auto at = calls_.begin(); at != calls_.end();) {
+      const auto one = at++;
+      if (one->second->sendings != 0) continue;
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(one->second->end - now);
+      if (left.count() > 0) {
+        longest = (std::min)(longest, left);
+        continue;
+      }
+      curl_multi_remove_handle(multi_.get(), one->first);
+      ended_.push_back({std::move(one->second), outbound::error{outbound::errc::not_sent, 0,
+                                                                "the time was over before there was a connection"}});
+      calls_.erase(one);
+    }
+    return longest;
+  }
+
   static answer answer_of(call& c, CURLcode outcome) {
     long status = 0;
     curl_easy_getinfo(c.curl.get(), CURLINFO_RESPONSE_CODE, &status);
-    // Once a body begins, all that matters is known: that it was too long or broke off is no reason to send again.
-    if (outcome == CURLE_OK || !c.body.empty()) {
+    // With a head all that matters is known: that the body was too long, or broke off, is no reason to send again.
+    if (outcome == CURLE_OK || (c.head_ended && status >= 200) || !c.body.empty()) {
       outbound::response response{static_cast<int>(status), std::move(c.body)};
       for (curl_header* h = nullptr; (h = curl_easy_nextheader(c.curl.get(), CURLH_HEADER, -1, h)) != nullptr;)
         response.headers.push_back({h->name, h->value});
@@ -190,6 +219,11 @@ class libcurl_multi {
   // was kept ends without a response, but by then the message may have been counted: there is no second time.
   static int before_sending(void* sendings, char*, char*, int, int) {
     return ++*static_cast<int*>(sendings) == 1 ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+  }
+
+  static std::size_t read_head(char* line, std::size_t, std::size_t size, void* of) {
+    static_cast<call*>(of)->head_ended = line[0] == '\r' || line[0] == '\n';
+    return size;
   }
 
   // To keep less than all ends the transfer, and no exception may cross libcurl.

@@ -13,6 +13,7 @@
 
 #include <Poco/Exception.h>
 #include <Poco/Net/Context.h>
+#include <Poco/Net/DNS.h>
 #include <Poco/Net/HTTPRequest.h>
 #include <Poco/Net/HTTPResponse.h>
 #include <Poco/Net/HTTPClientSession.h>
@@ -147,7 +148,19 @@ class poco_transport {
       throw Poco::InvalidArgumentException{"the URL is not one of HTTP"};
     const Poco::Timespan patience = span((std::min<std::chrono::milliseconds>)(limit, max_connect));
     net::StreamSocket socket;
-    socket.connect(net::SocketAddress{url.getHost(), url.getPort()}, patience);
+    const auto addresses = net::DNS::resolve(url.getHost()).addresses();
+    const auto end = std::chrono::steady_clock::now() + (std::min<std::chrono::milliseconds>)(limit, max_connect);
+    for (std::size_t i = 0; i < addresses.size(); ++i) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+      try {
+        socket = net::StreamSocket{};
+        socket.connect(net::SocketAddress{addresses[i], url.getPort()},
+                       span((std::max)(left, std::chrono::milliseconds{1})));
+        break;
+      } catch (const Poco::Exception&) {
+        if (i + 1 == addresses.size() || left.count() <= 0) throw;
+      }
+    }
     x.socket = ::fcntl(socket.impl()->sockfd(), F_DUPFD_CLOEXEC, 0);
     socket.setNoDelay(true);
     socket.setReceiveTimeout(patience);

@@ -9,6 +9,8 @@
 #include <string>
 #include <utility>
 
+#define TRANSPORT_TAKES_GHOSTS (LIBCURL_VERSION_NUM < 0x080000)
+
 namespace test {
 class libcurl_multi_adapter {
  public:
