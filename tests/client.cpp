@@ -225,6 +225,29 @@ TEST_CASE("F36: what begins like an escaped key and ends too early is shown as i
   }
 }
 
+TEST_CASE("F36: a key that ends what is said, with escapes", "[F36]") {
+  for (const char* said : {"bad pk_live_secre\\u0074", "bad ab\\/\\/", "\\u0070k_live_secret"}) {
+    CAPTURE(said);
+    client c{contains(said, "ab") ? "ab//" : "pk_live_secret", [said](const request&) {
+               return response{401, said, {}};
+             }};
+    const std::string text = c.send(u.identify()).error().message;
+    CAPTURE(text);
+    CHECK(text.substr(text.size() - 7) == " [key] ");
+  }
+}
+
+TEST_CASE("F36: a key of four characters is hidden, a shorter one is in every other word", "[F36]") {
+  const auto shown = [](const char* key) {
+    client c{key, [](const request&) { return response{401, "no abcde", {}}; }};
+    const std::string text = c.send(u.identify()).error().message;
+    return text.substr(text.find("no "));
+  };
+  CHECK(shown("abc") == "no abcde");
+  CHECK(shown("abcd") == "no  [key] e");
+  CHECK(shown("abcde") == "no  [key] ");
+}
+
 TEST_CASE("F36: the problems that a transport names do not hold the key", "[F36]") {
   client c{"pk_live_secret", [](const request&) {
              return outbound::error{
@@ -278,6 +301,8 @@ TEST_CASE("F38: base URLs", "[F38]") {
       {"https://my-host.example", "https://my-host.example/v2/track"},
       {"https://xn--bcher-kva.example", "https://xn--bcher-kva.example/v2/track"},
       {"http://docker_name:80", "http://docker_name:80/v2/track"},
+      {"http://Zz.example", "http://Zz.example/v2/track"},
+      {"http://0aA9", "http://0aA9/v2/track"},
       {"http://api.outbound.io.", "http://api.outbound.io./v2/track"},
       {"http://[::ffff:127.0.0.1]", "http://[::ffff:127.0.0.1]/v2/track"},
       {"https://h/%2F%aF", "https://h/%2F%aF/v2/track"},
@@ -615,6 +640,7 @@ TEST_CASE("client: no transport") {
   const auto sent = c.send(u.identify());
   REQUIRE(!sent);
   CHECK(sent.error().code == errc::not_sent);
+  CHECK(sent.error().status == 0);
   CHECK(contains(sent.error().message, "prepare"));
   CHECK(c.prepare(u.identify()));
 }

@@ -227,7 +227,34 @@ TEST_CASE("http: line breaks and control characters beyond ASCII do not reach a 
 
 // --- headers
 
+TEST_CASE("F39: what is a control character, and what stands beside the last one", "[F39]") {
+  const auto shown = [](const std::string& said) {
+    const std::string text = outbound::interpret({422, "<" + said + ">", {}}).error().message;
+    return text.substr(text.find('<'));
+  };
+  CHECK(shown("\x01") == "< >");
+  CHECK(shown("\x1F") == "< >");
+  CHECK(shown("!") == "<!>");
+  CHECK(shown("~") == "<~>");
+  CHECK(shown("\x7F") == "< >");
+  CHECK(shown("\xC2\x80") == "< >");
+  CHECK(shown("\xC2\x9F") == "< >");
+  CHECK(shown("\xC2\xA0") == "<\xC2\xA0>");
+  CHECK(shown("\xE2\x80\xA7") == "<\xE2\x80\xA7>");
+  CHECK(shown("\xE2\x80\xA8") == "< >");
+  CHECK(shown("\xE2\x80\xA9") == "< >");
+}
+
+TEST_CASE("http: a status of 0 is not shown") {
+  CHECK(outbound::interpret({0, "", {}}).error().message ==
+        "there was no response; the request may have been processed");
+}
+
 TEST_CASE("F39: headers are found by name, in any case", "[F39]") {
+  const std::vector<outbound::header> some{{"Z-zA", "1"}, {"b-zA", "2"}};
+  CHECK(*outbound::find_header(some, "z-Za") == "1");
+  CHECK(*outbound::find_header(some, "B-ZA") == "2");
+
   const std::vector<header> headers{{"Content-Type", "text/html"},
                                     {"RETRY-AFTER", "120"},
                                     {"retry-after", "5"},

@@ -683,6 +683,22 @@ TEST_CASE("bug: a request that was made counted as never made when memory ran ou
   CHECK(made(false).error().code == errc::no_response);
   CHECK(made(false).error().message.empty());  // it may hold the key
   CHECK(made(true).error().code == errc::no_response);
+  CHECK(made(true).error().status == 0);
+}
+
+TEST_CASE("F36: a body with the key is gone if there is no memory to take it out", "[F36][F61]") {
+  std::string said;
+  client c{"a-key", [](const request&) -> result<response> {
+             response answer{401, std::string(100, 'x') + "a-key", {}};
+             watch(1);
+             return answer;
+           }};
+  const result<response> answer = c.send(user{1}.track("e"));
+  const bool starved = memory.failed;
+  watch();
+  REQUIRE(!answer);
+  CHECK(starved);
+  CHECK(answer.error().message == "the server refused the key (HTTP 401)");
 }
 
 TEST_CASE("F61: prepare, interpret and the rest", "[F61]") {
