@@ -520,6 +520,22 @@ TEST_CASE("F48: a new queue has its whole budget", "[F48]") {
   CHECK(r.wait() == 0ms);
 }
 
+TEST_CASE("F48: a retry beyond the budget waits for a tenth of a second each", "[F48]") {
+  queue_options o;
+  o.retry.first_delay = 0ms;
+  o.retry.budget = 1;
+  rig r{o};
+  for (int i = 0; i < 4; ++i) r.post(user{i}.track("e"));
+  std::vector<delivery> calls;
+  for (int i = 0; i < 4; ++i) calls.push_back(r.take());
+  for (delivery& d : calls) r.answer(std::move(d), 500);
+  for (int i = 0; i < 4; ++i) {
+    CHECK(r.wait() == (i == 0 ? 0ms : 100ms));
+    r.now += r.wait();
+    REQUIRE(r.next().attempt == 2);
+  }
+}
+
 TEST_CASE("F48: a poisoned message does not block the others", "[F48]") {
   for (const int poison : {500, 503, 504, 0, 401, 403, 301}) {
     CAPTURE(poison);
