@@ -108,7 +108,7 @@ class libcurl_transport {
     set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);  // a proxy's
     set(CURLOPT_WRITEFUNCTION, keep);
     set(CURLOPT_WRITEDATA, &x);
-    set(CURLOPT_MAXCONNECTS, 1L);
+    set(CURLOPT_MAXCONNECTS, 1L);  // a fresh one replaces what is not idle
     set(CURLOPT_FRESH_CONNECT, is_idle() ? 0L : 1L);
     set(CURLOPT_TIMEOUT_MS, timeout_ms);
     set(CURLOPT_CONNECTTIMEOUT_MS, (std::min)(timeout_ms, max_connect_ms));
