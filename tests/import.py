@@ -356,6 +356,56 @@ class Sent(Case):
         self.assertEqual(out, '2 rows: 2 delivered, 0 refused, 0 waiting\n')
         self.assertEqual(self.box.get()['requests'], 2)
 
+    def test_a_line_that_goes_on_after_it_was_read_stops_it(self):
+        """The rest is no row, and what was sent of the first part may be half a value."""
+        for what, name, begin, rest in (
+                ('users', 'users.csv', 'user_id,email\n1,a@b\n2,fo', 'o@x\n3,c@d\n'),
+                ('users', 'cr.csv', 'user_id,email\n1,a@b\n2,fo', '\ro@x\n3,c@d\n'),
+                ('events', 'events.ndjson', '{"user_id":1,"event":"a"}\n\n{"user_id":2,"event":"b"}', ' x\n')):
+            with self.subTest(name=name):
+                path = self.file(name, begin)
+                self.run_import(what, path, *self.url)
+                sent = self.box.get()['requests']
+                with path.open('a', newline='') as file:
+                    file.write(rest)
+                for _ in range(2):
+                    out, err = self.run_import(what, path, *self.url, code=2)
+                    self.assertEqual(out, '2 rows: 2 delivered, 0 refused, 0 waiting\n')
+                    self.assertEqual(err, (
+                        f'outbound-import: {path}: line 3 had no end yet when it was read, and has gone on since; import '
+                        'it whole, with what comes after it, from a file of its own\n'))
+                self.assertEqual(self.box.get()['requests'], sent)
+
+    def test_what_waits_is_sent_also_where_reading_cannot_go_on(self):
+        path = self.file('users.csv', 'user_id\n1\n2')
+        self.run_import('users', path, *self.url, code=2, key='wrong-key')
+        with path.open('a') as file:
+            file.write('3\n')
+        out, _ = self.run_import('users', path, *self.url, code=2)
+        self.assertEqual(out, '2 rows: 2 delivered, 0 refused, 0 waiting\n')
+        self.assertEqual(self.box.get()['requests'], 2)
+
+    def test_a_line_whose_end_comes_later(self):
+        for name, rows, bad in (('users.csv', ['user_id,email', '1,a@b', '2,c@d', '3,e@f'], '4'),
+                                ('users.ndjson', ['', '{"user_id":1}', '{"user_id":2}', '{"user_id":3}'], '[4]')):
+            for end in ('\n', '\r\n'):
+                with self.subTest(name=name, end=end):
+                    self.box.own('DELETE', '/sandbox')
+                    path = self.file(f'{len(end)}-{name}', end.join(rows[:3]))
+                    self.run_import('users', path, *self.url)
+                    for piece in end:  # a CR may be all that is there yet
+                        with path.open('a', newline='') as file:
+                            file.write(piece)
+                        out, _ = self.run_import('users', path, *self.url)
+                        self.assertIn('2 rows: 2 delivered, 0 refused, 0 waiting\nnothing was left to do', out)
+                    with path.open('a', newline='') as file:
+                        file.write(rows[3] + end + bad + end)
+                    out, _ = self.run_import('users', path, *self.url, code=1)
+                    self.assertIn('4 rows: 3 delivered, 1 refused, 0 waiting\n', out)
+                    refused = rows_of(path.with_name(path.name + '.refused.ndjson'))
+                    self.assertEqual([(one['line'], one['row']) for one in refused], [(5, bad)])
+                    self.assertEqual(self.box.get()['requests'], 3)
+
     def test_a_lost_answer_and_trouble_for_a_time(self):
         self.box.faults([{'fault': 'drop_after', 'nth': 2}, {'status': 503, 'nth': 3, 'retry_after': 0},
                          {'status': 500, 'nth': 4}])

@@ -27,12 +27,14 @@ def event(user, name='e'):
     return json.dumps({'user_id': user, 'event': name}).encode()
 
 
-def request(path, body, guid=None, key=KEY):
-    head = [f'POST {path} HTTP/1.1', 'Host: 127.0.0.1', f'X-Outbound-Key: {key}', 'Content-Type: application/json',
+def request(path, body, guid=None, key=KEY, more=(), without=()):
+    """`more`: lines to add. `without`: the names of those to leave out."""
+    head = ['Host: 127.0.0.1', f'X-Outbound-Key: {key}', 'Content-Type: application/json',
             f'Content-Length: {len(body)}']
     if guid is not None:
         head.append(f'X-Outbound-GUID: {guid}')
-    return '\r\n'.join(head).encode() + b'\r\n\r\n' + body
+    head = [line for line in head if line.split(':')[0] not in without]
+    return '\r\n'.join([f'POST {path} HTTP/1.1', *head, *more]).encode() + b'\r\n\r\n' + body
 
 
 class Connection:
@@ -468,6 +470,86 @@ class AtRandom(Case):
             status, headers, _ = link.ask(TRACK, event('u'))
             seen.setdefault(status, set()).add(headers.get('Retry-After'))
         self.assertEqual(seen, {200: {None}, 429: {'5'}, 503: {'5'}, 500: {None}})
+
+
+class Strict(Case):
+    """What many a server would let pass."""
+
+    def refused(self, status, code, why, path=TRACK, **more):
+        """By a connection that stays or closes: which, is returned."""
+        link = self.connect()
+        link.write(request(path, event('u'), **more))
+        got, headers, body = link.read_answer()
+        error = json.loads(body)['error']
+        self.assertEqual((got, error['Code'], error['Message']), (status, code, why))
+        self.assertEqual(self.events(), 0)
+        last = self.box.get('/sandbox/rejected')[-1]
+        self.assertEqual((last['status'], last['reason']), (status, why))
+        return headers.get('Connection')
+
+    def test_a_request_without_a_host_or_with_two(self):
+        for more in ({'without': ['Host']}, {'more': ['Host: 127.0.0.1']}):
+            self.assertEqual(self.refused(400, 14, 'cannot be read as HTTP: Host has to be there once', **more), 'close')
+        for bad in ('a b', 'http://127.0.0.1', 'a,b/', '127.0.0.1:x', 'user@127.0.0.1'):
+            why = 'cannot be read as HTTP: Host is no host and port'
+            self.assertEqual(self.refused(400, 14, why, without=['Host'], more=[f'Host: {bad}']), 'close')
+        for good in ('', 'localhost', 'localhost:', '[::1]:8080', 'a-b.example:80'):
+            self.assertEqual(self.outcome(without=['Host'], more=[f'Host: {good}']), 200, good)
+
+    def test_an_old_client_needs_no_host(self):
+        link = self.connect()
+        link.write(request(TRACK, event('u'), without=['Host']).replace(b'HTTP/1.1', b'HTTP/1.0', 1))
+        self.assertEqual(link.read_answer()[0], 200)
+
+    def test_a_field_that_is_there_twice(self):
+        for name, first, other in (('X-Outbound-Key', KEY, 'wrong'), ('Content-Type', 'application/json', 'text/plain'),
+                                   ('X-Outbound-GUID', 'a', 'b'), ('X-Outbound-Client', 'a/1', 'b/1')):
+            for values in ((first, first), (first, other), (other, first)):
+                stays = self.refused(400, 17, f'{name} is there twice', without=[name],
+                                     more=[f'{name}: {values[0]}', f'{name.lower()}: {values[1]}'])
+                self.assertIsNone(stays)
+
+    def test_a_guid_that_is_empty_is_none(self):
+        self.box.own('POST', '/sandbox/settings', {'deduplicate': True})
+        for guid in ('', ' ', '\t'):
+            self.refused(400, 17, 'X-Outbound-GUID is empty', guid=guid)
+        self.assertEqual(self.outcome(), 200)
+
+    def test_a_body_that_is_said_to_be_encoded(self):
+        for coding in ('gzip', 'identity', ''):
+            self.refused(400, 17, 'Content-Encoding is there, and a body is sent as it is',
+                         more=[f'Content-Encoding: {coding}'])
+
+    def test_another_charset_than_utf_8(self):
+        def typed(content_type):
+            return {'without': ['Content-Type'], 'more': [f'Content-Type: {content_type}']}
+        for good in ('application/json; charset=utf-8', 'Application/JSON;CHARSET="UTF-8"', 'application/json ; v=1',
+                     'application/json; a="x;charset=latin1"; charset=utf-8', 'application/json; a="\\";"; b=c',
+                     'application/json;'):
+            self.assertEqual(self.outcome(**typed(good)), 200, good)
+        self.box.own('DELETE', '/sandbox')
+        for bad in ('application/json; charset=latin1', 'application/json;charset="utf-16"',
+                    'application/json; a=b;Charset=utf8', 'application/json; charset=utf-8; charset=latin1',
+                    'application/json; charset=""', 'application/json; charset', 'application/json; charset = utf-8',
+                    'application/json; a="x', 'application/json; a="x"y', 'application/json; =x',
+                    'application/json, text/plain', 'application/jsonx', 'application', ''):
+            self.refused(400, 9, 'Content-Type must be application/json, in UTF-8', **typed(bad))
+
+    def test_a_target_in_absolute_form(self):
+        for target in (f'http://127.0.0.1:{self.box.port}{TRACK}', f'HTTP://elsewhere.example{TRACK}?a=/b'):
+            self.assertEqual(self.outcome(target), 200, target)
+        self.assertEqual([one['path'] for one in self.box.get('/sandbox/requests')], [TRACK] * 2)
+        self.box.own('DELETE', '/sandbox')
+        for target, path in (('http://127.0.0.1/v2/nowhere', '/v2/nowhere'), ('http://127.0.0.1?a/v2/track', '/'),
+                             ('http:///v2/track', 'http:///v2/track'), ('ftp://127.0.0.1/v2/track',) * 2):
+            link = self.connect()
+            link.write(request(target, event('u')))
+            self.assertIn(link.read_answer()[0], (404, 405))
+            self.assertEqual(self.box.get('/sandbox/rejected')[-1]['path'], path)
+
+    def test_more_than_8_KiB_of_head(self):
+        closes = self.refused(431, 18, 'request line and header have more than 8192 bytes', more=['X: ' + 'x' * 8192])
+        self.assertEqual(closes, 'close')
 
 
 class Duplicates(Case):

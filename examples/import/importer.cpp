@@ -132,13 +132,12 @@ class session {
         began_{journal_.count()},
         began_at_{journal_.where()} {
     if (began_at_.offset > size_) throw failed{c.file + " is shorter than what was read of it before"};
-    if (began_at_.offset != 0) rows_->go_to(began_at_);
   }
 
   int run() {
     outbound::outbox outbox{outbound::client{options_.key, outbound::no_transport, api_of(options_)}, outbox_options()};
     row r;
-    while (goes_on() && rows_->next(r)) import_row(outbox, r);
+    for (bool reads = can_read_on(); reads && goes_on() && rows_->next(r);) import_row(outbox, r);
     while (goes_on() && !outbox.flush(glance)) show();
     outbox.close(goes_on() ? std::chrono::seconds{0} : patience);
     progress_.clear();
@@ -147,6 +146,17 @@ class session {
 
  private:
   bool goes_on() const { return stop_ == 0 && !is_broken_; }
+
+  // What was read before is sent all the same.
+  bool can_read_on() {
+    try {
+      if (began_at_.offset != 0) rows_->go_to(began_at_);
+      return true;
+    } catch (const failed& why) {
+      unreadable_ = why.what();
+      return false;
+    }
+  }
 
   outbound::outbox_options outbox_options() {
     outbound::outbox_options o;
@@ -256,6 +266,7 @@ class session {
       std::printf("stopped: run it again to go on\n");
       return exit_stopped;
     }
+    if (!unreadable_.empty()) throw failed{unreadable_};
     if (began_.rows == now.rows && began_.pending == 0 && now.rows != 0)
       std::printf("nothing was left to do; delete %s to begin anew\n", options_.journal.c_str());
     return now.refused == 0 ? exit_done : exit_refused;
@@ -275,6 +286,7 @@ class session {
   std::string note_{};
   std::string broken_{};
   std::atomic<bool> is_broken_{};
+  std::string unreadable_{};
 };
 
 }  // namespace

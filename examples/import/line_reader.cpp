@@ -40,10 +40,28 @@ bool line_reader::next_filled(line& l) {
 }
 
 void line_reader::go_to(position p) {
-  in_.clear();
-  in_.seekg(static_cast<std::streamoff>(p.offset));
-  if (!in_) throw failed{path_ + " cannot be read from byte " + std::to_string(p.offset) + " on"};
   where_ = p;
+  if (p.offset != 0) skip_late_end();
+  in_.clear();
+  in_.seekg(static_cast<std::streamoff>(where_.offset));
+  if (!in_) throw failed{path_ + " cannot be read from byte " + std::to_string(p.offset) + " on"};
+}
+
+// A last line without LF went for whole, and was counted. Its end may be there by now; if anything else is, then half a
+// value may have been sent, and the rest of it is no line.
+void line_reader::skip_late_end() {
+  constexpr int nothing = std::ifstream::traits_type::eof();
+  in_.clear();
+  in_.seekg(static_cast<std::streamoff>(where_.offset - 1));
+  if (in_.get() == '\n') return;
+  const bool has_cr = in_.peek() == '\r';
+  if (has_cr) in_.ignore();
+  const int next = in_.peek();
+  if (next == '\n') where_.offset += has_cr ? 2 : 1;
+  if (next != '\n' && next != nothing)
+    throw failed{path_ + ": line " + std::to_string(where_.line - 1) +
+                 " had no end yet when it was read, and has gone on since; import it whole, with what comes after it, "
+                 "from a file of its own"};
 }
 
 }  // namespace importer

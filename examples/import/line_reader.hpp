@@ -27,9 +27,12 @@ class line_reader {
   /// The same for the next line that is not blank.
   bool next_filled(line& l);
   position where() const { return where_; }
+  /// To where `where` was before, maybe of another reader. Throws `failed` if the line before that has grown since.
   void go_to(position p);
 
  private:
+  void skip_late_end();
+
   std::string path_;
   std::ifstream in_;
   std::vector<char> buffer_;

@@ -8,6 +8,7 @@
 #include <boost/beast/http.hpp>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -34,6 +35,7 @@ constexpr auto patience = std::chrono::seconds(10);
 /// How long a client may take to hang up once it has been told that the connection ends.
 constexpr auto farewell = std::chrono::seconds(2);
 constexpr auto any_size = (std::numeric_limits<std::uint64_t>::max)();  // Beast 1.74 takes its own `none` for 0
+constexpr std::uint32_t head_limit = 8 * 1024;
 /// What an answer that is cut short lacks of the body that it announces.
 constexpr std::size_t missing_bytes = 100;
 /// How long a listener waits for what comes next: under load, it gets much at once instead of each row by itself.
@@ -46,8 +48,46 @@ std::optional<std::string> header_of(const http::fields& headers, const char* na
   return std::string(found->value());
 }
 
-/// A query is no part of the path.
-std::string path_of(beast::string_view target) { return std::string(target.substr(0, target.find('?'))); }
+/// The header fields of a call that no list can be made of (RFC 9110 5.3).
+constexpr std::array<const char*, 4> single_fields = {"X-Outbound-Key", "Content-Type", "X-Outbound-GUID",
+                                                      "X-Outbound-Client"};
+
+std::optional<std::string> repeated_in(const http::fields& headers) {
+  const auto is_repeated = [&headers](const char* name) { return headers.count(name) > 1; };
+  const auto* found = std::find_if(single_fields.begin(), single_fields.end(), is_repeated);
+  return found == single_fields.end() ? std::nullopt : std::optional<std::string>(*found);
+}
+
+constexpr const char* in_ip_literal = "0123456789ABCDEFabcdef:.";
+constexpr const char* in_host_name = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~%!$&'()*+,;=";
+
+/// `host [":" port]` of RFC 3986 3.2; the host may be empty.
+bool is_authority(beast::string_view text) {
+  const auto colon = text.find_last_not_of("0123456789");
+  if (colon != beast::string_view::npos && text[colon] == ':') text = text.substr(0, colon);
+  const bool is_ip_literal = text.starts_with('[') && text.ends_with(']');
+  if (is_ip_literal)
+    return text.substr(1, text.size() - 2).find_first_not_of(in_ip_literal) == beast::string_view::npos;
+  return text.find_first_not_of(in_host_name) == beast::string_view::npos;
+}
+
+/// What is wrong with the Host of a request, which RFC 9112 3.2 wants to be refused; empty: nothing.
+std::string fault_of_host(const http::request_header<>& headers) {
+  const auto count = headers.count(http::field::host);
+  if (count > 1 || (count == 0 && headers.version() >= 11)) return "Host has to be there once";
+  return is_authority(headers[http::field::host]) ? "" : "Host is no host and port";
+}
+
+/// A query is no part of the path, and neither is the host that an absolute form begins with (RFC 9112 3.2.2).
+std::string path_of(beast::string_view target) {
+  constexpr beast::string_view scheme = "http://";
+  if (beast::iequals(target.substr(0, scheme.size()), scheme)) {
+    const auto host_end = (std::min)(target.find_first_of("/?", scheme.size()), target.size());
+    if (host_end != scheme.size()) target.remove_prefix(host_end);
+    if (target.empty() || target.front() == '?') return "/";
+  }
+  return std::string(target.substr(0, target.find('?')));
+}
 
 request request_of(http::request<http::string_body>& message) {
   request out;
@@ -56,14 +96,24 @@ request request_of(http::request<http::string_body>& message) {
   out.body = std::move(message.body());
   out.key = header_of(message, "X-Outbound-Key");
   out.content_type = header_of(message, "Content-Type");
+  out.content_encoding = header_of(message, "Content-Encoding");
   out.guid = header_of(message, "X-Outbound-GUID");
   out.client = header_of(message, "X-Outbound-Client");
   out.last_event_id = header_of(message, "Last-Event-ID");
+  out.repeated = repeated_in(message);
   return out;
 }
 
-refusal too_large(const std::string& path) {
-  return {code::too_large, "the body has more than " + std::to_string(body_limit(path)) + " bytes"};
+refusal not_http(const std::string& why) { return {code::not_http, "cannot be read as HTTP: " + why}; }
+
+refusal refusal_of(error_code failure, const std::string& path) {
+  if (failure == http::error::body_limit) {
+    return {code::too_large, "the body has more than " + std::to_string(body_limit(path)) + " bytes"};
+  }
+  if (failure == http::error::header_limit) {
+    return {code::head_too_large, "request line and header have more than " + std::to_string(head_limit) + " bytes"};
+  }
+  return not_http(failure.message());
 }
 
 class session;
@@ -114,6 +164,7 @@ class session : public std::enable_shared_from_this<session> {
   void next_request() {
     if (all_.ending()) return close();
     parser_.emplace();
+    parser_->header_limit(head_limit);
     parser_->body_limit(any_size);  // the path says which limit, and it is not known yet
     if (buffer_.size() != 0) return read_header();
     idle_ = true;
@@ -135,6 +186,7 @@ class session : public std::enable_shared_from_this<session> {
 
   void on_header(error_code failure, std::size_t) {
     if (failure) return on_read_failure(failure);
+    if (const auto fault = fault_of_host(parser_->get()); !fault.empty()) return refuse(not_http(fault));
     const auto limit = body_limit(path_of(parser_->get().target()));
     if (parser_->content_length().value_or(0) > limit) return on_read_failure(http::error::body_limit);
     parser_->body_limit(limit);
@@ -174,10 +226,12 @@ class session : public std::enable_shared_from_this<session> {
     static const auto& http_rules = http::make_error_code(http::error::bad_method).category();
     const bool has_gone = failure == http::error::end_of_stream || failure == http::error::partial_message;
     if (failure.category() != http_rules || has_gone) return close();
-    const bool is_too_large = failure == http::error::body_limit;
+    refuse(refusal_of(failure, path_of(parser_->get().target())));
+  }
+
+  /// Before the request is whole. What is left of it is not read, so that nothing can follow it.
+  void refuse(const refusal& why) {
     auto in = request_of(parser_->get());
-    const auto why =
-        is_too_large ? too_large(in.path) : refusal(code::not_http, "cannot be read as HTTP: " + failure.message());
     in.body.clear();
     answer_ = app_.refuse(std::move(in), why);
     stays_ = false;

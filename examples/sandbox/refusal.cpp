@@ -11,6 +11,7 @@ int status_of(code why) {
     case code::unknown_path: return 404;
     case code::wrong_method: return 405;
     case code::too_large: return 413;
+    case code::head_too_large: return 431;
     case code::too_many_listeners: return 503;
     case code::not_an_object:
     case code::missing_field:
@@ -21,7 +22,8 @@ int status_of(code why) {
     case code::invalid_batch:
     case code::wrong_content_type:
     case code::not_http:
-    case code::asked_for: break;
+    case code::asked_for:
+    case code::wrong_headers: break;
   }
   return 400;
 }

@@ -24,6 +24,8 @@ enum class code {
   not_http = 14,
   asked_for = 15,  // not the caller's mistake, but a fault (faults.hpp)
   too_many_listeners = 16,
+  wrong_headers = 17,
+  head_too_large = 18,
 };
 
 /// The HTTP status that goes with a code.

@@ -2,12 +2,12 @@
 
 #include "calls.hpp"
 #include "fields.hpp"
+#include "media_type.hpp"
 #include "movable_clock.hpp"
 #include "page_files.hpp"
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <string_view>
 
 namespace sandbox {
@@ -30,12 +30,13 @@ bool is_own(std::string_view path) {
 
 bool is_api_call(const request& in) { return in.method == api_method && find_call(in.path) != nullptr; }
 
-/// A media type is compared without regard to case, and parameters may follow it (RFC 9110 8.3.1).
-bool is_json_type(std::string_view content_type) {
-  auto type = content_type.substr(0, content_type.find(';'));
-  while (!type.empty() && (type.back() == ' ' || type.back() == '\t')) type.remove_suffix(1);
-  const auto equal = [](unsigned char a, unsigned char b) { return std::tolower(a) == b; };
-  return std::equal(type.begin(), type.end(), json_type.begin(), json_type.end(), equal);
+/// What nobody can mean is not guessed at: of two keys or GUIDs, which one counts?
+void check_headers(const request& in) {
+  if (in.repeated) throw refusal(code::wrong_headers, *in.repeated + " is there twice");
+  if (in.guid && in.guid->empty()) throw refusal(code::wrong_headers, "X-Outbound-GUID is empty");
+  if (in.content_encoding) {
+    throw refusal(code::wrong_headers, "Content-Encoding is there, and a body is sent as it is");
+  }
 }
 
 arrival arrival_of(request in) {
@@ -185,11 +186,12 @@ answer service::api(request in) {
 
 answer service::processed(request in) {
   try {
+    check_headers(in);
     if (in.key != key_) {
       throw refusal(code::wrong_key, in.key ? "X-Outbound-Key is wrong" : "X-Outbound-Key is missing");
     }
-    if (!in.content_type || !is_json_type(*in.content_type)) {
-      throw refusal(code::wrong_content_type, "Content-Type must be application/json");
+    if (!in.content_type || !is_json_in_utf8(*in.content_type)) {
+      throw refusal(code::wrong_content_type, "Content-Type must be application/json, in UTF-8");
     }
     const auto& to = *find_call(in.path);
     auto bodies = checked_bodies(to, in.body);

@@ -27,9 +27,11 @@ struct request {
   std::string body;
   std::optional<std::string> key;  ///< X-Outbound-Key
   std::optional<std::string> content_type;
+  std::optional<std::string> content_encoding;
   std::optional<std::string> guid;    ///< X-Outbound-GUID
   std::optional<std::string> client;  ///< X-Outbound-Client
   std::optional<std::string> last_event_id;
+  std::optional<std::string> repeated;  ///< one of the X-Outbound fields, or Content-Type, that is there twice
 };
 
 /// How much of an answer goes out. The connection closes after all but a complete one.
