@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -305,6 +306,25 @@ TEST_CASE("what the server's max_payload forbids is refused, and not tried again
   const auto refused = client.send(outbound::user{1}.track("e").property("x", std::string((1 << 20) - 100, 'x')));
   CHECK(refused.error().code == errc::invalid_field);
   CHECK(refused.error().message.find("max_payload") != std::string::npos);
+}
+
+TEST_CASE("a server that no longer reads keeps no call for long", "[relay]") {
+  make_stream("STUCK");
+  relay::publisher publish = publisher("STUCK");
+  REQUIRE(publish(request_of(outbound::user{1}.track("e"), "")));
+  const pid_t server = std::stoi(environment("OUTBOUND_NATS_PID"));
+  freeze(server);
+  const auto big = outbound::user{1}.track("e").property("x", std::string(900'000, 'x'));
+  std::chrono::steady_clock::duration longest{};
+  outbound::error last;
+  for (int n = 0; n < 20 && last.code != errc::not_sent; ++n) {  // more than a kernel keeps for who does not read
+    const auto begin = std::chrono::steady_clock::now();
+    last = publish(request_of(big, "", 100ms)).error();
+    longest = (std::max)(longest, std::chrono::steady_clock::now() - begin);
+  }
+  REQUIRE(kill(server, SIGCONT) == 0);
+  CHECK(last.message == "the connection to NATS is down");
+  CHECK(longest < 10s);
 }
 
 TEST_CASE("without an acknowledgement it is no_response; the repeat is one message", "[relay]") {

@@ -30,7 +30,9 @@
 //
 // A call takes no longer than `request.timeout`, the first ones included, which wait for the connection. That is made
 // on a thread of its own, one attempt at a time, which may outlive the call and even the publisher by what the
-// natsOptions allow (`relay::servers`: 2 s for each server, and the time in which the system looks up a name).
+// natsOptions allow (`relay::servers`: 2 s for each server, and the time in which the system looks up a name). Only a
+// server that stops reading holds calls for longer: until their write deadline (`relay::servers`: 5 s; the NATS
+// client's default: none).
 #ifndef OUTBOUND_RELAY_PUBLISHER_HPP
 #define OUTBOUND_RELAY_PUBLISHER_HPP
 
@@ -114,9 +116,12 @@ inline std::shared_ptr<natsOptions> servers(const std::string& urls) {
   }
   std::vector<const char*> list;
   for (const std::string& url : each) list.push_back(url.c_str());
+  // A server that stops reading would hold who writes to it until pings go unanswered, for minutes: the deadline ends
+  // the connection. A message that takes longer could not be acknowledged in `publisher::longest_wait` anyway.
   const bool set = natsOptions_SetServers(made, list.data(), static_cast<int>(list.size())) == NATS_OK &&
                    natsOptions_SetMaxReconnect(made, -1) == NATS_OK &&
-                   natsOptions_SetReconnectWait(made, 250) == NATS_OK && natsOptions_SetTimeout(made, 2000) == NATS_OK;
+                   natsOptions_SetReconnectWait(made, 250) == NATS_OK &&
+                   natsOptions_SetTimeout(made, 2000) == NATS_OK && natsOptions_SetWriteDeadline(made, 5000) == NATS_OK;
   return set ? options : nullptr;
 }
 
