@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 import unittest
+import uuid
 
 import sandbox
 
@@ -430,6 +431,35 @@ class Trouble(Case):
         self.assertEqual(one.stop(), 0)
         self.relay()
         self.until(lambda: self.box.get()['events'] == 21, 'all arrive')
+
+
+class HeldPaths(Case):
+    """The API lacks two paths, and gets one of them back."""
+    create = ('--partitions', '1')  # so that the relay has things in the order in which they were published
+
+    def publish_raw(self, path, user, **more):
+        body = json.dumps({'user_id': user, **more}).encode()
+        block = (f'NATS/1.0\r\nOutbound-Path: {path}\r\nOutbound-GUID: {uuid.uuid4()}\r\n'
+                 f'Outbound-User-Key: {user}\r\n\r\n').encode()
+        self.link.sendall(b'HPUB OUTBOUND.messages.0 %d %d\r\n%s%s\r\n' % (len(block), len(block) + len(body), block, body))
+
+    def test_a_path_that_is_back_does_not_open_another(self):
+        self.box.faults([{'status': 404, 'path': '/v2/track', 'calls': 'all'},
+                         {'status': 404, 'path': '/v2/identify', 'calls': 3}])
+        with socket.create_connection(('127.0.0.1', self.nats[0].port), LIMIT_S) as self.link:
+            self.link.sendall(b'CONNECT {"verbose":false,"headers":true}\r\n')
+            self.publish_raw('/v2/track', 'user 0', event='step', properties={'n': 0})
+            self.publish_raw('/v2/identify', 'user 1')
+            self.until(lambda: self.in_stream() == 2, 'one relay takes both at once')
+            one = self.relay('--connections', '1')
+            self.until(lambda: self.box.get()['users'] == 1, 'the path of user 1 is back')
+            self.publish_raw('/v2/track', 'user 2', event='step', properties={'n': 0})
+            self.publish_raw('/v2/identify', 'user 3')
+            self.until(lambda: self.box.get()['users'] == 2, 'what is for that path goes on')
+            self.assertEqual((one.text().count('waits: '), one.text().count('goes on')), (2, 1), one.text())
+            self.box.own('DELETE', '/sandbox/faults')
+            self.until(lambda: self.box.get()['events'] == 2, 'all arrive')
+            self.until(lambda: self.in_stream() == 0, 'all is acknowledged')
 
 
 class DeadLetters(Case):

@@ -5,8 +5,14 @@
 #include "relay/publisher.hpp"
 #include "relay/nats.hpp"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -17,6 +23,7 @@
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -79,6 +86,56 @@ void freeze(pid_t process) {
   const auto end = std::chrono::steady_clock::now() + 10s;
   for (const auto& thread : std::filesystem::directory_iterator{"/proc/" + std::to_string(process) + "/task"})
     while (runs(thread)) REQUIRE(std::chrono::steady_clock::now() < end);
+}
+
+// Where nobody answers: its backlog is full, so that the kernel drops who comes.
+class black_hole {
+ public:
+  black_hole() {
+    address_.sin_family = AF_INET;
+    address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address_;
+    const int listener = new_socket();
+    REQUIRE(bind(listener, generic(), size) == 0);
+    REQUIRE(listen(listener, 0) == 0);
+    REQUIRE(getsockname(listener, generic(), &size) == 0);
+    while (gets_in()) REQUIRE(sockets_.size() < 100);
+  }
+  black_hole(const black_hole&) = delete;
+  black_hole& operator=(const black_hole&) = delete;
+  ~black_hole() {
+    for (const int one : sockets_) close(one);
+  }
+  std::string url() const { return "nats://127.0.0.1:" + std::to_string(ntohs(address_.sin_port)); }
+
+ private:
+  int new_socket() {
+    sockets_.push_back(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+    REQUIRE(sockets_.back() >= 0);
+    return sockets_.back();
+  }
+  sockaddr* generic() { return reinterpret_cast<sockaddr*>(&address_); }
+  bool gets_in() {
+    pollfd one{new_socket(), POLLOUT, 0};
+    return connect(one.fd, generic(), sizeof address_) == 0 || poll(&one, 1, 100) == 1;
+  }
+
+  sockaddr_in address_{};
+  std::vector<int> sockets_{};
+};
+
+using answers = std::vector<outbound::result<outbound::response>>;
+
+// Of so many threads that call copies of it at once.
+answers at_once(const relay::publisher& publish, std::size_t threads, std::chrono::milliseconds timeout) {
+  answers all(threads, outbound::error{});
+  std::vector<std::thread> callers;
+  for (auto& answer : all)
+    callers.emplace_back([&answer, timeout, copy = publish]() mutable {
+      answer = copy(request_of(outbound::user{1}.track("e"), "", timeout));
+    });
+  for (std::thread& one : callers) one.join();
+  return all;
 }
 
 const std::string guid = "01234567-89ab-4cde-8f01-23456789abcd";
@@ -204,12 +261,70 @@ TEST_CASE("what surely was not stored is not_sent, and says why", "[relay]") {
   CHECK(answer.error().message.find("did not take it") != std::string::npos);
 }
 
+TEST_CASE("a call ends when its time is over, whoever else waits for the connection", "[relay]") {
+  const black_hole one;
+  const black_hole other;
+  const auto begin = std::chrono::steady_clock::now();
+  {
+    const relay::publisher publish{relay::servers(one.url() + ',' + other.url())};
+    for (const auto& answer : at_once(publish, 8, 500ms)) {
+      CHECK(answer.error().code == errc::not_sent);
+      CHECK(answer.error().message == "still connecting to NATS");
+    }
+  }
+  CHECK(std::chrono::steady_clock::now() - begin < 2s);  // one of the servers may take 2 s
+}
+
+TEST_CASE("who waits for the connection is told what became of it, and does not try again", "[relay]") {
+  const black_hole nowhere;
+  const auto options = relay::servers(nowhere.url());
+  REQUIRE(natsOptions_SetTimeout(options.get(), 1000) == NATS_OK);
+  const auto begin = std::chrono::steady_clock::now();
+  for (const auto& answer : at_once(relay::publisher{options}, 8, 30s)) {
+    CHECK(answer.error().code == errc::not_sent);
+    CHECK(answer.error().message.find("cannot connect to NATS") == 0);
+  }
+  CHECK(std::chrono::steady_clock::now() - begin < 4s);
+}
+
+TEST_CASE("a connection that comes too late for a call is there for the next one", "[relay]") {
+  make_stream("LATE");
+  relay::publisher publish = publisher("LATE");
+  const pid_t server = std::stoi(environment("OUTBOUND_NATS_PID"));
+  freeze(server);
+  const auto early = publish(request_of(outbound::user{1}.track("e"), guid, 100ms));
+  REQUIRE(kill(server, SIGCONT) == 0);
+  CHECK(early.error().message == "still connecting to NATS");
+  const auto next = publish(request_of(outbound::user{1}.track("e"), guid));
+  REQUIRE(next);
+  CHECK(json::parse(next->body) == json{{"stream", "LATE"}, {"seq", 1}});
+}
+
 TEST_CASE("what the server's max_payload forbids is refused, and not tried again", "[relay]") {
   make_stream("LARGE");
   outbound::client client{"any", publisher("LARGE")};
   const auto refused = client.send(outbound::user{1}.track("e").property("x", std::string((1 << 20) - 100, 'x')));
   CHECK(refused.error().code == errc::invalid_field);
   CHECK(refused.error().message.find("max_payload") != std::string::npos);
+}
+
+TEST_CASE("a server that no longer reads keeps no call for long", "[relay]") {
+  make_stream("STUCK");
+  relay::publisher publish = publisher("STUCK");
+  REQUIRE(publish(request_of(outbound::user{1}.track("e"), "")));
+  const pid_t server = std::stoi(environment("OUTBOUND_NATS_PID"));
+  freeze(server);
+  const auto big = outbound::user{1}.track("e").property("x", std::string(900'000, 'x'));
+  std::chrono::steady_clock::duration longest{};
+  outbound::error last;
+  for (int n = 0; n < 20 && last.code != errc::not_sent; ++n) {  // more than a kernel keeps for who does not read
+    const auto begin = std::chrono::steady_clock::now();
+    last = publish(request_of(big, "", 100ms)).error();
+    longest = (std::max)(longest, std::chrono::steady_clock::now() - begin);
+  }
+  REQUIRE(kill(server, SIGCONT) == 0);
+  CHECK(last.message == "the connection to NATS is down");
+  CHECK(longest < 10s);
 }
 
 TEST_CASE("without an acknowledgement it is no_response; the repeat is one message", "[relay]") {

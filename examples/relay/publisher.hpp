@@ -15,7 +15,8 @@
 //
 //   answer                              when
 //   202                                 stored, or dropped by the stream as a repeat of what it has
-//   not_sent                            no connection, no stream, no leader, the stream is full: surely not stored
+//   not_sent                            no connection yet, or no more; no stream, no leader, the stream is full: surely
+//                                       not stored
 //   no_response                         sent, but not acknowledged in time; a repeat has the same GUID, which is its
 //                                       Nats-Msg-Id: within its duplicate window the stream drops the one too many
 //   413                                 too large for the server, or a batch. A batch would tie users of several
@@ -26,6 +27,12 @@
 // such subjects that the stream has; so a user's messages stay in one line. A message about two users (an alias) goes
 // where the first of its keys leads, that of the user it is about: before and after the alias, the other user's
 // messages may be in another partition, and nothing orders them then. One copy serves any number of threads.
+//
+// A call takes no longer than `request.timeout`, the first ones included, which wait for the connection. That is made
+// on a thread of its own, one attempt at a time, which may outlive the call and even the publisher by what the
+// natsOptions allow (`relay::servers`: 2 s for each server, and the time in which the system looks up a name). Only a
+// server that stops reading holds calls for longer: until their write deadline (`relay::servers`: 5 s; the NATS
+// client's default: none).
 #ifndef OUTBOUND_RELAY_PUBLISHER_HPP
 #define OUTBOUND_RELAY_PUBLISHER_HPP
 
@@ -38,11 +45,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <random>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -107,16 +116,20 @@ inline std::shared_ptr<natsOptions> servers(const std::string& urls) {
   }
   std::vector<const char*> list;
   for (const std::string& url : each) list.push_back(url.c_str());
+  // A server that stops reading would hold who writes to it until pings go unanswered, for minutes: the deadline ends
+  // the connection. A message that takes longer could not be acknowledged in `publisher::longest_wait` anyway.
   const bool set = natsOptions_SetServers(made, list.data(), static_cast<int>(list.size())) == NATS_OK &&
                    natsOptions_SetMaxReconnect(made, -1) == NATS_OK &&
-                   natsOptions_SetReconnectWait(made, 250) == NATS_OK && natsOptions_SetTimeout(made, 2000) == NATS_OK;
+                   natsOptions_SetReconnectWait(made, 250) == NATS_OK &&
+                   natsOptions_SetTimeout(made, 2000) == NATS_OK && natsOptions_SetWriteDeadline(made, 5000) == NATS_OK;
   return set ? options : nullptr;
 }
 
 class publisher {
  public:
-  static constexpr std::chrono::milliseconds longest_wait{
-      5'000};  // for an acknowledgement; less if the request says so
+  // Less if the request says so:
+  static constexpr std::chrono::milliseconds longest_wait{5'000};      // for an acknowledgement
+  static constexpr std::chrono::milliseconds longest_call{3'600'000};  // for all of it; more, and a clock may overflow
 
   /// Connects when it is first called.
   explicit publisher(std::shared_ptr<natsOptions> options, std::string stream = default_stream)
@@ -130,7 +143,8 @@ class publisher {
     if (path == request.url.npos) return outbound::error{outbound::errc::not_sent, 0, "no path of the API in the URL"};
     const std::string_view name = std::string_view{request.url}.substr(path);
     if (name.size() > 6 && name.substr(name.size() - 6) == "/batch") return refusal("batches are published one by one");
-    const link to = state_->connect();
+    const clock::time_point deadline = clock::now() + (std::min)(request.timeout, longest_call);
+    const link to = connect(deadline);
     if (to.partitions == 0) return outbound::error{outbound::errc::not_sent, 0, to.why};
     const std::string guid = request.guid.empty() ? random_guid() : request.guid;
     const std::string subject = subject_of(state_->stream, partition_of(request.user_key, to.partitions));
@@ -148,7 +162,8 @@ class publisher {
 
     jsPubOptions how;
     jsPubOptions_Init(&how);
-    how.MaxWait = std::clamp<std::int64_t>(request.timeout.count(), 1, longest_wait.count());
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - clock::now());
+    how.MaxWait = std::clamp<std::int64_t>(left.count(), 1, longest_wait.count());
     how.MsgId = guid.c_str();
     how.ExpectStream = state_->stream.c_str();
     jsPubAck* acknowledged = nullptr;
@@ -160,6 +175,7 @@ class publisher {
   }
 
  private:
+  using clock = std::chrono::steady_clock;
   struct link {
     jsCtx* js{};
     std::size_t partitions{};
@@ -168,39 +184,37 @@ class publisher {
   struct state {
     std::shared_ptr<natsOptions> options{};
     std::string stream{};
-    std::mutex lock{};
+    std::mutex lock{};  // never held while the network is waited for
+    // Written by attempts only, of which there is one at a time:
     owned<natsConnection> connection{};
     owned<jsCtx> js{};
-    std::size_t partitions{};  // 0: not known
+    std::size_t partitions{};            // 0: not known
+    std::shared_future<link> attempt{};  // invalid: none goes on
 
-    // The connection and what the stream says of itself: there already, or made now. The client repairs a connection.
-    link connect() {
-      const std::lock_guard hold{lock};
+    // Connects, unless that is done: the client repairs a connection. Then asks what the stream says of itself.
+    link find_out() {
       if (!connection) {
         natsConnection* made = nullptr;
         const natsStatus status = options ? natsConnection_Connect(&made, options.get()) : NATS_NO_MEMORY;
         if (status != NATS_OK)
           return {nullptr, 0, std::string{"cannot connect to NATS: "} + natsStatus_GetText(status)};
-        connection.reset(made);
+        owned<natsConnection> fresh{made};
         jsCtx* context = nullptr;
-        if (natsConnection_JetStream(&context, made, nullptr) != NATS_OK)
-          return connection.reset(), link{nullptr, 0, "no memory"};
+        if (natsConnection_JetStream(&context, made, nullptr) != NATS_OK) return {nullptr, 0, "no memory"};
+        const std::lock_guard hold{lock};
+        connection = std::move(fresh);
         js.reset(context);
       }
-      // It would be kept in memory and sent later, which looks like a lost answer and is none.
-      if (natsConnection_Status(connection.get()) != NATS_CONN_STATUS_CONNECTED)
-        return {nullptr, 0, "the connection to NATS is down"};
-      if (partitions == 0) {
-        jsStreamInfo* found = nullptr;
-        jsErrCode code{};
-        const natsStatus status = js_GetStreamInfo(&found, js.get(), stream.c_str(), nullptr, &code);
-        const owned<jsStreamInfo> info{found};
-        if (code == JSStreamNotFoundErr)
-          return {nullptr, 0, "there is no stream " + stream + ": outbound-relay --create makes it"};
-        if (status != NATS_OK)
-          return {nullptr, 0, "the stream " + stream + " does not answer: " + natsStatus_GetText(status)};
-        partitions = static_cast<std::size_t>(info->Config->SubjectsLen);
-      }
+      jsStreamInfo* found = nullptr;
+      jsErrCode code{};
+      const natsStatus status = js_GetStreamInfo(&found, js.get(), stream.c_str(), nullptr, &code);
+      const owned<jsStreamInfo> info{found};
+      if (code == JSStreamNotFoundErr)
+        return {nullptr, 0, "there is no stream " + stream + ": outbound-relay --create makes it"};
+      if (status != NATS_OK)
+        return {nullptr, 0, "the stream " + stream + " does not answer: " + natsStatus_GetText(status)};
+      const std::lock_guard hold{lock};
+      partitions = static_cast<std::size_t>(info->Config->SubjectsLen);
       return {js.get(), partitions, {}};
     }
     void forget_partitions() {
@@ -208,6 +222,40 @@ class publisher {
       partitions = 0;
     }
   };
+
+  // What is known, or what the attempt finds out that goes on: whoever needs it waits for the same one.
+  link connect(clock::time_point deadline) {
+    std::shared_future<link> attempt;
+    {
+      const std::lock_guard hold{state_->lock};
+      // It would be kept in memory and sent later, which looks like a lost answer and is none.
+      if (state_->connection && natsConnection_Status(state_->connection.get()) != NATS_CONN_STATUS_CONNECTED)
+        return {nullptr, 0, "the connection to NATS is down"};
+      if (state_->partitions != 0) return {state_->js.get(), state_->partitions, {}};
+      if (!state_->attempt.valid()) state_->attempt = begin_attempt(state_);
+      attempt = state_->attempt;
+    }
+    if (attempt.wait_until(deadline) != std::future_status::ready) return {nullptr, 0, "still connecting to NATS"};
+    return attempt.get();
+  }
+
+  struct attempt_end {  // even where memory runs out
+    state& of;
+    ~attempt_end() {
+      const std::lock_guard hold{of.lock};
+      of.attempt = {};
+    }
+  };
+  // On a thread, as nothing ends natsConnection_Connect early; and nobody joins it, who would have to wait as long.
+  static std::shared_future<link> begin_attempt(const std::shared_ptr<state>& of) {
+    std::packaged_task<link()> task{[of] {
+      const attempt_end at_end{*of};
+      return of->find_out();
+    }};
+    std::shared_future<link> attempt = task.get_future().share();
+    std::thread{std::move(task)}.detach();
+    return attempt;
+  }
 
   static outbound::response refusal(const std::string& why) {
     return {413, "{\"error\":{\"Message\":\"" + why + "\",\"Code\":413}}", {}};

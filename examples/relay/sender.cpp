@@ -100,6 +100,7 @@ void sender::run() {
     const auto answer = wanted ? exchange(http, one.due) : outbound::response{200, {}, {}};
     hold.lock();
     stats_.attempts += wanted;
+    one.of->answered_path = one.due.path;
     one.of->queue->report(std::move(one.due), answer, now());
     if (wanted) note_pause(*one.of, answer);
     hand_out(hold, wanted ? nullptr : one.from.get());
@@ -214,8 +215,8 @@ void sender::on_event(wave& w, const outbound::event& e) {
     else w.held = true;
     std::fprintf(stderr, "outbound-relay: waits: %s\n", trouble_.c_str());
   } else if (e.what == kind::resumed) {
-    w.held = false;
-    w.held_paths.clear();
+    // It does not say of what. A queue goes on as a whole first, and then with the path that was answered.
+    if (!std::exchange(w.held, false)) w.held_paths.erase(w.answered_path);
     may_choose_ = true;
     std::fprintf(stderr, "outbound-relay: goes on\n");
   } else if (e.what == kind::delivered || e.what == kind::failed) {

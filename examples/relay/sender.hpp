@@ -106,6 +106,7 @@ class sender {
     std::unordered_map<std::uint64_t, place> items{};                    // by the id of the record
     std::unordered_map<std::string, std::shared_ptr<origin>> by_guid{};  // which a delivery shows, other than its id
     std::set<std::string> held_paths{};
+    std::string answered_path{};  // of the message that its queue judges
     bool held{};
     std::unique_ptr<beginning> records{};
     std::unique_ptr<outbound::delivery_queue> queue{};
