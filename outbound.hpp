@@ -1328,7 +1328,7 @@ struct event {
     failed,         ///< lost: `why`, `cause`
     dropped,        ///< lost: `why`
     held,           ///< the queue or a path waits, probing: the set-up is wrong (`cause`), or the API is not available
-    resumed,        ///< a good answer ended that
+    resumed,        ///< that ended, by a good answer, or for another reason to wait; one for each `held`
     store_failed,   ///< it keeps what was answered, which may be sent once more after a restart (`cause`)
     worker_failed,  ///< a thread could not be made: `flush` and `close` deliver; or a transport: there is one less
   };
@@ -5588,7 +5588,7 @@ OUTBOUND_INLINE_ void delivery_queue::judge_transient(detail::queued* first, con
 OUTBOUND_INLINE_ void delivery_queue::judge_setup(detail::queued* first, const outbound::error& cause) noexcept {
   detail::lane& l = lanes_[first->lane];
   if (!detail::is_about_path(cause)) {
-    hold_.held = hold_.held && setup_is_wrong_;  // that is news after an outage
+    if (!setup_is_wrong_) reopen(hold_);  // another reason is news, after an outage
     setup_is_wrong_ = true;
     hold(hold_, first, cause);
   } else if (first->batch != nullptr) {  // this server takes no batches, or not now

@@ -520,6 +520,22 @@ TEST_CASE("F48: a new queue has its whole budget", "[F48]") {
   CHECK(r.wait() == 0ms);
 }
 
+TEST_CASE("an outage that turns out to be the set-up is held twice, and was resumed once") {
+  rig r;
+  for (int i = 0; i < 12; ++i) r.post(user{i}.track("e"));
+  for (int i = 0; r.count(event::kind::held) == 0; ++i) {
+    REQUIRE(i < 12);
+    r.answer(r.take(), 503);
+  }
+  r.now += r.wait();
+  r.answer(r.take(), 401);
+  CHECK(r.count(event::kind::held) == 2);
+  CHECK(r.count(event::kind::resumed) == 1);
+  CHECK(drain(r).size() == 12);
+  CHECK(r.count(event::kind::held) == 2);
+  CHECK(r.count(event::kind::resumed) == 2);
+}
+
 TEST_CASE("F48: a retry beyond the budget waits for a tenth of a second each", "[F48]") {
   queue_options o;
   o.retry.first_delay = 0ms;

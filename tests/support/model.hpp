@@ -542,7 +542,9 @@ inline void round_of_steps::good(const std::string& lane) {
 }
 
 inline void round_of_steps::hold_queue(bool is_setup) {
-  held_events_ += !queue_held_ || (is_setup && !setup_held_);  // a wrong set-up is news after an outage, too
+  const bool is_news = is_setup && !setup_held_;  // a wrong set-up is, after an outage, too
+  resumed_events_ += queue_held_ && is_news;
+  held_events_ += !queue_held_ || is_news;
   setup_held_ = setup_held_ || is_setup;
   if (!queue_held_ || flying_.empty()) window_ = 1;
   queue_held_ = true;
