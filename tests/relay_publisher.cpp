@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -122,6 +123,54 @@ class black_hole {
 
   sockaddr_in address_{};
   std::vector<int> sockets_{};
+};
+
+// Speaks just enough of NATS for a connection, and ends each when a second line has come: the question for the stream.
+class brief_server {
+ public:
+  brief_server() {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* const generic = reinterpret_cast<sockaddr*>(&address);
+    REQUIRE(bind(listener_, generic, size) == 0);
+    REQUIRE(listen(listener_, 8) == 0);
+    REQUIRE(getsockname(listener_, generic, &size) == 0);
+    port_ = ntohs(address.sin_port);
+    thread_ = std::thread{[this] { serve(); }};
+  }
+  brief_server(const brief_server&) = delete;
+  brief_server& operator=(const brief_server&) = delete;
+  ~brief_server() {
+    shutdown(listener_, SHUT_RDWR);
+    thread_.join();
+    close(listener_);
+  }
+  std::string url() const { return "nats://127.0.0.1:" + std::to_string(port_); }
+  int connections() const { return connections_; }
+
+ private:
+  void serve() {
+    for (int client = 0; (client = accept(listener_, nullptr, nullptr)) >= 0; close(client)) {
+      ++connections_;
+      const std::string info =
+          "INFO {\"server_id\":\"brief\",\"version\":\"2.9.10\",\"headers\":true,"
+          "\"max_payload\":1048576,\"proto\":1}\r\n";
+      send(client, info.data(), info.size(), MSG_NOSIGNAL);
+      std::string said;
+      char some[4096];
+      for (ssize_t n = 0; said.find("SUB ") == said.npos && (n = recv(client, some, sizeof some, 0)) > 0;) {
+        said.append(some, static_cast<std::size_t>(n));
+        if (said.find("PING\r\n") != said.npos) send(client, "PONG\r\n", 6, MSG_NOSIGNAL);
+      }
+    }
+  }
+
+  int listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int port_{};
+  std::atomic<int> connections_{0};
+  std::thread thread_{};
 };
 
 using answers = std::vector<outbound::result<outbound::response>>;
@@ -298,6 +347,19 @@ TEST_CASE("a connection that comes too late for a call is there for the next one
   const auto next = publish(request_of(outbound::user{1}.track("e"), guid));
   REQUIRE(next);
   CHECK(json::parse(next->body) == json{{"stream", "LATE"}, {"seq", 1}});
+}
+
+TEST_CASE("a connection that NATS has closed for good is made anew", "[relay]") {
+  const brief_server brief;
+  const auto options = relay::servers(brief.url());
+  REQUIRE(natsOptions_SetAllowReconnect(options.get(), false) == NATS_OK);
+  relay::publisher publish{options, "GONE"};
+  for (int i = 1; i <= 3; ++i) {
+    const auto answer = publish(request_of(outbound::user{1}.track("e"), ""));
+    REQUIRE(!answer);
+    CHECK(answer.error().code == errc::not_sent);
+    CHECK(brief.connections() == i);
+  }
 }
 
 TEST_CASE("what the server's max_payload forbids is refused, and not tried again", "[relay]") {

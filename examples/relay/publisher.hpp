@@ -168,7 +168,7 @@ class publisher {
     how.ExpectStream = state_->stream.c_str();
     jsPubAck* acknowledged = nullptr;
     jsErrCode code{};
-    status = js_PublishMsg(&acknowledged, to.js, made, &how, &code);
+    status = js_PublishMsg(&acknowledged, to.by->js.get(), made, &how, &code);
     const owned<jsPubAck> ack{acknowledged};
     if (status == NATS_OK) return accepted(*ack);
     return failure(status, code);
@@ -176,8 +176,12 @@ class publisher {
 
  private:
   using clock = std::chrono::steady_clock;
+  struct session {
+    owned<natsConnection> connection{};
+    owned<jsCtx> js{};
+  };
   struct link {
-    jsCtx* js{};
+    std::shared_ptr<session> by{};  // whoever publishes with it keeps it
     std::size_t partitions{};
     std::string why{};
   };
@@ -185,29 +189,30 @@ class publisher {
     std::shared_ptr<natsOptions> options{};
     std::string stream{};
     std::mutex lock{};  // never held while the network is waited for
-    // Written by attempts only, of which there is one at a time:
-    owned<natsConnection> connection{};
-    owned<jsCtx> js{};
+    std::shared_ptr<session> current{};
     std::size_t partitions{};            // 0: not known
     std::shared_future<link> attempt{};  // invalid: none goes on
 
-    // Connects, unless that is done: the client repairs a connection. Then asks what the stream says of itself.
+    // Connects, unless that is done: the client repairs a connection. Then asks what the stream says of itself. By
+    // attempts only, of which there is one at a time.
     link find_out() {
-      if (!connection) {
+      std::shared_ptr<session> by = session_now();
+      if (!by) {
         natsConnection* made = nullptr;
         const natsStatus status = options ? natsConnection_Connect(&made, options.get()) : NATS_NO_MEMORY;
         if (status != NATS_OK)
           return {nullptr, 0, std::string{"cannot connect to NATS: "} + natsStatus_GetText(status)};
-        owned<natsConnection> fresh{made};
+        by = std::make_shared<session>();
+        by->connection.reset(made);
         jsCtx* context = nullptr;
         if (natsConnection_JetStream(&context, made, nullptr) != NATS_OK) return {nullptr, 0, "no memory"};
+        by->js.reset(context);
         const std::lock_guard hold{lock};
-        connection = std::move(fresh);
-        js.reset(context);
+        current = by;
       }
       jsStreamInfo* found = nullptr;
       jsErrCode code{};
-      const natsStatus status = js_GetStreamInfo(&found, js.get(), stream.c_str(), nullptr, &code);
+      const natsStatus status = js_GetStreamInfo(&found, by->js.get(), stream.c_str(), nullptr, &code);
       const owned<jsStreamInfo> info{found};
       if (code == JSStreamNotFoundErr)
         return {nullptr, 0, "there is no stream " + stream + ": outbound-relay --create makes it"};
@@ -215,7 +220,11 @@ class publisher {
         return {nullptr, 0, "the stream " + stream + " does not answer: " + natsStatus_GetText(status)};
       const std::lock_guard hold{lock};
       partitions = static_cast<std::size_t>(info->Config->SubjectsLen);
-      return {js.get(), partitions, {}};
+      return {by, partitions, {}};
+    }
+    std::shared_ptr<session> session_now() {
+      const std::lock_guard hold{lock};
+      return current;
     }
     void forget_partitions() {
       const std::lock_guard hold{lock};
@@ -226,12 +235,19 @@ class publisher {
   // What is known, or what the attempt finds out that goes on: whoever needs it waits for the same one.
   link connect(clock::time_point deadline) {
     std::shared_future<link> attempt;
+    std::shared_ptr<session> gone;  // ends without the lock
     {
       const std::lock_guard hold{state_->lock};
-      // It would be kept in memory and sent later, which looks like a lost answer and is none.
-      if (state_->connection && natsConnection_Status(state_->connection.get()) != NATS_CONN_STATUS_CONNECTED)
+      const natsConnStatus is =
+          state_->current ? natsConnection_Status(state_->current->connection.get()) : NATS_CONN_STATUS_CONNECTED;
+      if (is == NATS_CONN_STATUS_CLOSED) {  // for good: the client tries no more
+        gone.swap(state_->current);
+        state_->partitions = 0;
+      } else if (is != NATS_CONN_STATUS_CONNECTED) {
+        // It would be kept in memory and sent later, which looks like a lost answer and is none.
         return {nullptr, 0, "the connection to NATS is down"};
-      if (state_->partitions != 0) return {state_->js.get(), state_->partitions, {}};
+      }
+      if (state_->partitions != 0) return {state_->current, state_->partitions, {}};
       if (!state_->attempt.valid()) state_->attempt = begin_attempt(state_);
       attempt = state_->attempt;
     }
