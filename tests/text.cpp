@@ -279,6 +279,18 @@ TEST_CASE("F1: every string of 1, 2 and 3 bytes, against table 3-7", "[F1][F2][F
   if (!quick()) CHECK(valid[3] == 2650112);  // 128^3, 2 * 128 * 1,920, and 61,440 code points
 }
 
+TEST_CASE("F1: whole blocks of one byte", "[F1]") {
+  for (unsigned byte = 0; byte < 0x100; ++byte) {
+    for (const std::size_t n : {7U, 8U, 9U, 15U, 16U, 17U, 24U, 33U}) {
+      const std::string s(n, static_cast<char>(byte));
+      INFO(byte << " x " << n);
+      CHECK(outbound::detail::is_utf8(s) == (byte < 0x80));
+      CHECK(outbound::detail::utf8_error(s) == (byte < 0x80 ? std::string_view::npos : 0));
+      CHECK(outbound::array::of(s).text() == (byte < 0x80 ? '[' + reference_quoted(s) + ']' : "[null]"));
+    }
+  }
+}
+
 TEST_CASE("F1: every string of 2 bytes and of 3 that begins a long sequence, written as JSON", "[F1]") {
   std::size_t wrong = 0, valid = 0;
   const auto agree = [&](std::string_view s) {
