@@ -2109,16 +2109,13 @@ function<R(Args...), copied>::function(F&& f) {
 template <class R, class... Args, bool copied>
 template <class F>
 auto function<R(Args...), copied>::table_of() noexcept -> const table* {
-  static constexpr table made{[](void* f, Args... args) -> R {
-                                if constexpr (std::is_void_v<R>)
-                                  static_cast<void>((*static_cast<F*>(f))(std::forward<Args>(args)...));
-                                else return (*static_cast<F*>(f))(std::forward<Args>(args)...);
-                              },
-                              [](const function& f) -> function {
-                                if constexpr (copied) return static_cast<const F&>(*static_cast<F*>(f.target_));
-                                else return {};
-                              },
-                              [](void* f) noexcept { delete static_cast<F*>(f); }};
+  static constexpr table made{
+      [](void* f, Args... args) -> R { return static_cast<R>((*static_cast<F*>(f))(std::forward<Args>(args)...)); },
+      [](const function& f) -> function {
+        if constexpr (copied) return static_cast<const F&>(*static_cast<F*>(f.target_));
+        else return {};
+      },
+      [](void* f) noexcept { delete static_cast<F*>(f); }};
   return &made;
 }
 
