@@ -373,6 +373,7 @@ TEST_CASE("F38: base URLs", "[F38]") {
       {"https://h/%", ""},
       {"https://h/%zz", ""},
       {"https://h/%4", ""},
+      {"https://h/%4g", ""},
       {"http://[:]", ""},
       {"http://[.]", ""},
       {"http://[abc]", ""},
