@@ -313,27 +313,29 @@ TEST_CASE("what surely was not stored is not_sent, and says why", "[relay]") {
 TEST_CASE("a call ends when its time is over, whoever else waits for the connection", "[relay]") {
   const black_hole one;
   const black_hole other;
+  const auto options = relay::servers(one.url() + ',' + other.url());
+  REQUIRE(natsOptions_SetTimeout(options.get(), 20'000) == NATS_OK);
   const auto begin = std::chrono::steady_clock::now();
   {
-    const relay::publisher publish{relay::servers(one.url() + ',' + other.url())};
+    const relay::publisher publish{options};
     for (const auto& answer : at_once(publish, 8, 500ms)) {
       CHECK(answer.error().code == errc::not_sent);
       CHECK(answer.error().message == "still connecting to NATS");
     }
   }
-  CHECK(std::chrono::steady_clock::now() - begin < 2s);  // one of the servers may take 2 s
+  CHECK(std::chrono::steady_clock::now() - begin < 15s);  // one server alone may take 20 s
 }
 
 TEST_CASE("who waits for the connection is told what became of it, and does not try again", "[relay]") {
   const black_hole nowhere;
   const auto options = relay::servers(nowhere.url());
-  REQUIRE(natsOptions_SetTimeout(options.get(), 1000) == NATS_OK);
+  REQUIRE(natsOptions_SetTimeout(options.get(), 3'000) == NATS_OK);
   const auto begin = std::chrono::steady_clock::now();
   for (const auto& answer : at_once(relay::publisher{options}, 8, 30s)) {
     CHECK(answer.error().code == errc::not_sent);
     CHECK(answer.error().message.find("cannot connect to NATS") == 0);
   }
-  CHECK(std::chrono::steady_clock::now() - begin < 4s);
+  CHECK(std::chrono::steady_clock::now() - begin < 15s);  // eight attempts would take 24 s
 }
 
 TEST_CASE("a connection that comes too late for a call is there for the next one", "[relay]") {
