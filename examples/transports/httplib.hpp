@@ -26,6 +26,7 @@
 #include <regex>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <utility>
 
 namespace transports {
@@ -92,7 +93,11 @@ class httplib_transport {
   }
   struct closer {
     void operator()(httplib::Client* client) const noexcept {  // takes leave of a TLS server, which may have gone
-      std::async(std::launch::async, [client] { hold_off_sigpipe(), delete client; }).wait();
+      try {
+        std::async(std::launch::async, [client] { hold_off_sigpipe(), delete client; }).wait();
+      } catch (const std::system_error&) {  // there is no thread for it
+        delete client;
+      }
     }
   };
   // A server that has closed a connection, or speaks without being asked, gets no more requests on it.
