@@ -6064,7 +6064,6 @@ inline void core::drain(std::unique_lock<std::mutex>& lock, std::chrono::millise
       const std::chrono::steady_clock::time_point due = queue.due();
       if (!is_due && !stopping) rest(lock, work, due < deadline ? due : deadline);
       pumping = false;
-      idle.notify_all();
     }
   }
   mark(&outside::waits, false);

@@ -212,13 +212,16 @@ TEST_CASE("F40: on_event calls post, stats, flush and close of its outbox", "[F4
 
 TEST_CASE("F40: the outbox is destroyed from within its transport", "[F40]") {
   door made, gone;
-  std::atomic<int> dropped{0};
+  std::atomic<int> dropped{0}, told{0};
   std::unique_ptr<outbox> o;
   auto part = std::make_shared<int>(0);
   const std::weak_ptr<int> alive = part;
   outbox_options options;
   options.close_timeout = 0ms;
-  options.on_event = [&dropped](const event& e) { dropped += e.what == kind::dropped && e.why == loss::closed; };
+  options.on_event = [&](const event& e) {
+    ++told;
+    dropped += e.what == kind::dropped && e.why == loss::closed;
+  };
   o = std::make_unique<outbox>(client{"k",
                                       [&, part = std::move(part)](const request&) {
                                         made.pass();
@@ -234,6 +237,7 @@ TEST_CASE("F40: the outbox is destroyed from within its transport", "[F40]") {
   CHECK(dropped == 4);  // all but the one in the call
   gone.open();
   while (!alive.expired()) std::this_thread::yield();  // and not longer
+  CHECK(told == 4);  // what the call led to is told to nobody
 }
 
 TEST_CASE("F40: the outbox is destroyed from within on_event", "[F40]") {
@@ -717,15 +721,57 @@ TEST_CASE("outbox: close in the callbacks of two workers at once") {
 }
 
 TEST_CASE("outbox: several workers have a transport each, or are refused") {
+  for (const std::size_t workers : {std::size_t{2}, std::size_t{3}}) {
+    outbox_options options;
+    options.workers = workers;
+    outbox refusing{client{"k", answering(200)}, options};
+    CHECK(refusing.workers() == 0);
+    const result<void> posted = refusing.post(event_of("a"));
+    REQUIRE_FALSE(posted);
+    CHECK(posted.error().code == errc::invalid_options);
+    CHECK(posted.error().status == 0);
+    CHECK(posted.error().message ==
+          "several workers need options.make_transport: each has a transport of its own");
+    CHECK(refusing.close(for_ever));
+  }
+}
+
+namespace {
+int process_now = 1;
+}
+
+TEST_CASE("F55: in another process everything returns at once, and the parent goes on", "[F55]") {
+  event_log log;
   outbox_options options;
-  options.workers = 3;
-  outbox refusing{client{"k", answering(200)}, options};
-  CHECK(refusing.workers() == 0);
-  const result<void> posted = refusing.post(event_of("a"));
-  REQUIRE_FALSE(posted);
-  CHECK(posted.error().code == errc::invalid_options);
-  CHECK(posted.error().message.find("make_transport") != std::string::npos);
-  CHECK(refusing.close(for_ever));
+  log.install(options);
+  options.workers = 0;
+  options.process_id = [] { return process_now; };
+  {
+    outbox o{client{"k", answering(200)}, options};
+    REQUIRE(o.post(event_of("a")));
+    process_now = 2;
+    const result<void> posted = o.post(event_of("b"));
+    REQUIRE_FALSE(posted);
+    CHECK(posted.error().code == errc::closed);
+    CHECK(posted.error().message == "the process was forked: this outbox is its parent's");
+    CHECK(o.stats().accepted == 0);
+    CHECK(o.workers() == 0);
+    CHECK(o.flush(for_ever));
+    CHECK(o.close(for_ever));
+    CHECK(log.all().empty());
+    process_now = 1;
+    CHECK(o.stats().queued == 1);
+    CHECK(o.flush(for_ever));
+    CHECK(log.count(kind::delivered) == 1);
+    REQUIRE(o.post(event_of("c")));  // nobody closed it
+    REQUIRE(o.flush(for_ever));
+  }
+  options.workers = 1;
+  outbox o{client{"k", answering(200)}, options};
+  CHECK(o.workers() == 1);
+  process_now = 2;
+  CHECK(o.workers() == 0);
+  process_now = 1;
 }
 
 #ifdef __cpp_exceptions  // without, the standard library ends the program here
@@ -880,7 +926,66 @@ TEST_CASE("outbox: a now or a wait that throws is as if there were none") {
     }
   }
 }
+
+TEST_CASE("outbox: a wait that throws after it has missed what was posted meanwhile") {
+  door waits;
+  std::atomic<int> thrown{0};
+  outbox_options options;
+  options.wait = [&](std::condition_variable& changed, std::unique_lock<std::mutex>& lock,
+                     std::chrono::milliseconds longest) {
+    if (thrown++ != 0) {
+      changed.wait_for(lock, longest);
+      return;
+    }
+    lock.unlock();
+    waits.pass();
+    throw std::runtime_error{"boom"};
+  };
+  outbox o{client{"k", answering(200)}, options};
+  waits.wait_for(1);
+  REQUIRE(o.post(event_of("a")));  // nobody waits to be notified of it
+  waits.open();
+  CHECK(o.flush(20s));
+}
 #endif
+
+TEST_CASE("outbox: a flush from a callback waits for the call of another worker") {
+  door calls, flushed;
+  outbox* self = nullptr;
+  remaining left;
+  std::atomic<int> told{0};
+  std::atomic<bool> flushes{false};
+  outbox_options options;
+  options.workers = 2;
+  options.make_transport = [&] {
+    return transport{[&](const request& r) {
+      if (r.body.find("slow") != std::string::npos) calls.pass();
+      return response{200};
+    }};
+  };
+  options.on_event = [&](const event&) {
+    if (++told != 1) return;
+    flushes = true;
+    left = self->flush(for_ever);
+    flushed.pass();
+  };
+  options.wait = [&](std::condition_variable& changed, std::unique_lock<std::mutex>& lock,
+                     std::chrono::milliseconds longest) {
+    if (flushes) calls.open();  // it waits
+    changed.wait_for(lock, longest);
+  };
+  outbox o{client{"k", outbound::no_transport}, options};
+  self = &o;
+  REQUIRE(o.post(event_of("slow")));
+  calls.wait_for(1);
+  REQUIRE(o.post(event_of("quick")));
+  flushed.wait_for(1);
+  calls.open();
+  flushed.open();
+  CHECK(o.flush(for_ever));
+  CHECK((left.queued == 0 && left.in_flight == 0));
+  CHECK(o.stats().delivered == 2);
+}
 
 // --- bugs that were found here
 
