@@ -6056,7 +6056,7 @@ inline void core::drain(std::unique_lock<std::mutex>& lock, std::chrono::millise
     if (r || (inner && !others_work() && queue.next_call() == no_time)) break;
     if (has_free_worker()) {
       rest(lock, idle, deadline);
-    } else if (!threads.empty() || pumping || inner || transports.empty()) {
+    } else if (inner || transports.empty()) {
       break;
     } else {
       pumping = true;

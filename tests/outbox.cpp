@@ -237,7 +237,7 @@ TEST_CASE("F40: the outbox is destroyed from within its transport", "[F40]") {
   CHECK(dropped == 4);  // all but the one in the call
   gone.open();
   while (!alive.expired()) std::this_thread::yield();  // and not longer
-  CHECK(told == 4);  // what the call led to is told to nobody
+  CHECK(told == 4);                                    // what the call led to is told to nobody
 }
 
 TEST_CASE("F40: the outbox is destroyed from within on_event", "[F40]") {
@@ -424,10 +424,41 @@ TEST_CASE("F52: close twice, before any post, and post after close", "[F52]") {
     const result<void> posted = o.post(event_of("a"));
     REQUIRE_FALSE(posted);
     CHECK(posted.error().code == errc::closed);
+    CHECK(posted.error().status == 0);
     CHECK(o.flush(for_ever));
     CHECK(o.stats().accepted == 0);
   }
   outbox never_used{client{"k", answering(200)}};
+}
+
+TEST_CASE("F52: post is refused while close still waits", "[F52]") {
+  door calls, waits;
+  std::atomic<bool> closes{false};
+  outbox_options options;
+  options.wait = [&](std::condition_variable& changed, std::unique_lock<std::mutex>& lock,
+                     std::chrono::milliseconds longest) {
+    if (closes) waits.open();
+    changed.wait_for(lock, longest);
+  };
+  outbox o{client{"k",
+                  [&calls](const request&) {
+                    calls.pass();
+                    return response{200};
+                  }},
+           options};
+  REQUIRE(o.post(event_of("a")));
+  calls.wait_for(1);
+  closes = true;
+  remaining left;
+  std::thread closing{[&] { left = o.close(for_ever); }};
+  waits.pass();
+  const result<void> posted = o.post(event_of("b"));
+  REQUIRE_FALSE(posted);
+  CHECK(posted.error().code == errc::closed);
+  calls.open();
+  closing.join();
+  CHECK(left);
+  CHECK(o.stats().delivered == 1);
 }
 
 TEST_CASE("F52: close, while messages are left, says so each time", "[F52]") {
@@ -730,8 +761,7 @@ TEST_CASE("outbox: several workers have a transport each, or are refused") {
     REQUIRE_FALSE(posted);
     CHECK(posted.error().code == errc::invalid_options);
     CHECK(posted.error().status == 0);
-    CHECK(posted.error().message ==
-          "several workers need options.make_transport: each has a transport of its own");
+    CHECK(posted.error().message == "several workers need options.make_transport: each has a transport of its own");
     CHECK(refusing.close(for_ever));
   }
 }
@@ -753,6 +783,7 @@ TEST_CASE("F55: in another process everything returns at once, and the parent go
     const result<void> posted = o.post(event_of("b"));
     REQUIRE_FALSE(posted);
     CHECK(posted.error().code == errc::closed);
+    CHECK(posted.error().status == 0);
     CHECK(posted.error().message == "the process was forked: this outbox is its parent's");
     CHECK(o.stats().accepted == 0);
     CHECK(o.workers() == 0);
@@ -803,6 +834,23 @@ TEST_CASE("outbox: a client that was moved from") {
   const auto posted = o.post(event_of("a"));
   REQUIRE(!posted);
   CHECK(posted.error().code == errc::invalid_options);
+}
+
+TEST_CASE("outbox: a transport is made for each worker, or for who delivers") {
+  for (const std::size_t workers : {std::size_t{0}, std::size_t{1}, std::size_t{2}}) {
+    CAPTURE(workers);
+    std::size_t made = 0;
+    outbox_options options;
+    options.workers = workers;
+    options.make_transport = [&made] {
+      ++made;
+      return answering(200);
+    };
+    outbox o{client{"k", outbound::no_transport}, options};
+    CHECK(made == (workers == 0 ? 1 : workers));
+    REQUIRE(o.post(event_of("a")));
+    CHECK(o.flush(for_ever));
+  }
 }
 
 TEST_CASE("outbox: a factory that throws is told, and the others deliver") {
@@ -912,17 +960,19 @@ TEST_CASE("outbox: a now or a wait that throws is as if there were none") {
         boom();
         return {};
       };
-      std::atomic<unsigned> waits{0};
-      options.wait = [boom, &waits](std::condition_variable&, std::unique_lock<std::mutex>& lock,
-                                    std::chrono::milliseconds) {
-        if (++waits % 2 == 0) lock.unlock();  // it may have come so far
-        boom();
-      };
-      outbox o{client{"k", outbound::no_transport}, options};
-      for (int i = 0; i < 10; ++i) REQUIRE(o.post(event_of(std::to_string(i))));
-      CHECK(o.flush(for_ever));
-      CHECK(o.close(for_ever));
-      CHECK(o.stats().delivered == 10);
+      for (const bool unlocks : {false, true}) {
+        CAPTURE(unlocks);
+        options.wait = [boom, unlocks](std::condition_variable&, std::unique_lock<std::mutex>& lock,
+                                       std::chrono::milliseconds) {
+          if (unlocks) lock.unlock();  // it may have come so far
+          boom();
+        };
+        outbox o{client{"k", outbound::no_transport}, options};
+        for (int i = 0; i < 10; ++i) REQUIRE(o.post(event_of(std::to_string(i))));
+        CHECK(o.flush(for_ever));
+        CHECK(o.close(for_ever));
+        CHECK(o.stats().delivered == 10);
+      }
     }
   }
 }
@@ -959,7 +1009,10 @@ TEST_CASE("outbox: a flush from a callback waits for the call of another worker"
   options.workers = 2;
   options.make_transport = [&] {
     return transport{[&](const request& r) {
-      if (r.body.find("slow") != std::string::npos) calls.pass();
+      if (r.body.find("slow") != std::string::npos) {
+        static_cast<void>(self->flush(0s));  // does not make it one who waits
+        calls.pass();
+      }
       return response{200};
     }};
   };
@@ -984,6 +1037,44 @@ TEST_CASE("outbox: a flush from a callback waits for the call of another worker"
   flushed.open();
   CHECK(o.flush(for_ever));
   CHECK((left.queued == 0 && left.in_flight == 0));
+  CHECK(o.stats().delivered == 2);
+}
+
+TEST_CASE("outbox: a flush from a callback does not wait for another one that waits for it") {
+  door calls, waits;
+  outbox* self = nullptr;
+  remaining left;
+  std::atomic<bool> drops{false};
+  outbox_options options;
+  options.workers = 2;
+  options.max_messages = 2;
+  options.when_full = outbound::overflow::drop_oldest;
+  options.make_transport = [&] {
+    return transport{[&](const request& r) {
+      if (r.body.find("first") == std::string::npos) return response{200};
+      calls.pass();
+      left = self->flush(for_ever);
+      return response{200};
+    }};
+  };
+  options.on_event = [&](const event& e) {
+    if (e.what != kind::dropped) return;
+    drops = true;
+    static_cast<void>(self->flush(for_ever));  // on the thread of post: it waits for the call
+  };
+  options.wait = [&](std::condition_variable& changed, std::unique_lock<std::mutex>& lock,
+                     std::chrono::milliseconds longest) {
+    if (drops) calls.open();
+    changed.wait_for(lock, longest);
+  };
+  outbox o{client{"k", outbound::no_transport}, options};
+  self = &o;
+  REQUIRE(o.post(user{"a"}.track("first")));
+  calls.wait_for(1);
+  REQUIRE(o.post(user{"a"}.track("dropped")));
+  REQUIRE(o.post(user{"a"}.track("second")));
+  CHECK(o.flush(for_ever));
+  CHECK((left.queued == 1 && left.in_flight == 1));
   CHECK(o.stats().delivered == 2);
 }
 
