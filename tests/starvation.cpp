@@ -172,6 +172,17 @@ TEST_CASE("starvation: a message keeps one block, whatever it outgrew") {
     for (int i = 0; i < 10; ++i) lists.attribute("k" + std::to_string(i), {i, std::string(1000, 'x')});
     CHECK(memory.live == before + 2);
   }
+  {
+    identify again = user{"u-000123"}.identify();
+    for (std::size_t n = 1000; n < 10'000; n += 1000) again.first_name(std::string(n, 'x'));
+    CHECK(memory.live == before + 2);
+  }
+  {
+    identify merged = user{"u-000123"}.identify();
+    for (int i = 0; i < 10; ++i)
+      merged.attributes(std::map<std::string, std::string>{{"k" + std::to_string(i), std::string(1000, 'x')}});
+    CHECK(memory.live == before + 2);
+  }
   object o;
   for (int i = 0; i < 10; ++i) o.set("k" + std::to_string(i), std::string(1000, 'x'));
   CHECK(memory.live == before + 2);
