@@ -307,6 +307,9 @@ class Basics(Case):
         self.run_relay('--create')  # as it is: fine
         self.assertIn('OUTBOUND_KEY', self.run_relay(code=2))
         self.assertIn('letters, digits', self.run_relay('--status', '--stream', 'a.b', code=2))
+        self.assertIn('one of them at a time', self.run_relay('--status', '--create', code=2))
+        for seconds in ('nan', '-1', 'x'):
+            self.assertIn('--max-age: takes seconds from 0', self.run_relay('--max-age', seconds, code=2))
         said = self.run_relay('--key', 'secret with a blank', 'superfluous', code=2)
         self.assertNotIn('superfluous', said)
         self.assertNotIn('secret', self.run_relay('--key', 'secret\n', code=1))
