@@ -4,8 +4,8 @@
 //     printf 'signup\npurchase\n' | outbound-background http://127.0.0.1:8080 sandbox-key outbound.db
 //     curl http://127.0.0.1:8080/sandbox/events
 //
-// Stop the sandbox, or kill this with -9: what was accepted waits in outbound.db until both run again. Exits with 0 only
-// if every line was accepted, and all that was accepted, now and before, is delivered.
+// Stop the sandbox, or kill this with -9: what was accepted waits in outbound.db until both run again. It ends with 0
+// only if every line was accepted, and all that was accepted, now and before, is delivered.
 #include "outbound.hpp"
 #include "stores/sqlite.hpp"
 #include "transports/libcurl.hpp"
