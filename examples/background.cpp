@@ -4,7 +4,8 @@
 //     printf 'signup\npurchase\n' | outbound-background http://127.0.0.1:8080 sandbox-key outbound.db
 //     curl http://127.0.0.1:8080/sandbox/events
 //
-// Stop the sandbox, or kill this with -9: what was accepted waits in outbound.db until both run again.
+// Stop the sandbox, or kill this with -9: what was accepted waits in outbound.db until both run again. It ends with 0
+// only if every line was accepted, and all that was accepted, now and before, is delivered.
 #include "outbound.hpp"
 #include "stores/sqlite.hpp"
 #include "transports/libcurl.hpp"
@@ -40,9 +41,11 @@ int main(int count, char** arguments) {
   };
   outbound::outbox outbox{std::move(client), std::move(options)};
 
+  bool all_accepted = true;
   const outbound::user ada{"ada@example.com"};
   for (std::string line; std::getline(std::cin, line);) {
     const auto posted = outbox.post(ada.track(line));
+    all_accepted = all_accepted && posted;
     std::printf("%s: %s\n", posted ? "accepted" : "refused", posted ? line.c_str() : posted.error().message.c_str());
     std::fflush(stdout);  // whoever reads "accepted" may rely on it
   }
@@ -52,5 +55,5 @@ int main(int count, char** arguments) {
   std::printf("%ju accepted, %ju delivered, %ju failed; %ju stay in %s\n", std::uintmax_t{stats.accepted},
               std::uintmax_t{stats.delivered}, std::uintmax_t{stats.failed},
               std::uintmax_t{left.queued + left.in_flight}, arguments[3]);
-  return left ? 0 : 1;
+  return all_accepted && stats.delivered == stats.accepted ? 0 : 1;
 }

@@ -508,10 +508,11 @@ class Sent(Case):
 
     def test_a_url_or_a_key_that_cannot_be_used(self):
         path = self.file('users.csv', 'user_id\n1\n')
-        _, err = self.run_import('users', path, '--url', 'ftp://127.0.0.1', '--journal', self.folder / 'other.db', code=2)
-        self.assertIn('URL', err)
+        _, err = self.run_import('users', path, '--url', 'ftp://127.0.0.1', code=2)
+        self.assertEqual(err, 'outbound-import: the base URL does not begin with http:// or https://\n')
         _, err = self.run_import('users', path, *self.url, code=2, key='a key')
         self.assertIn('key', err)
+        self.assertEqual(os.listdir(self.folder), ['users.csv'], 'no journal holds to what cannot be used')
         self.run_import('users', path, *self.url)
 
     def test_a_signal_stops_it_between_rows(self):

@@ -1,4 +1,4 @@
-// Numbers: the shortest text that reads back as the same bits, in any locale (FAILURES.md, part B).
+// Numbers: the shortest text that reads back as the same bits, in any locale.
 #include "outbound.hpp"
 
 #include <charconv>

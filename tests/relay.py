@@ -301,12 +301,26 @@ class Basics(Case):
         done = subprocess.run([PUBLISHER_TEST], env=environment, capture_output=True, text=True, timeout=2 * LIMIT_S)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
+    def test_what_is_no_event_is_said_and_the_others_are_published(self):
+        process = self.start_publish(['no JSON', '[1]', '{"event": "of nobody"}', '{"user": "u", "event": 1}',
+                                      '{"user": "", "event": "e"}', *events(1, 1)])
+        out, err = process.communicate(timeout=LIMIT_S)
+        self.assertEqual((process.returncode, out), (1, '1 of 1 published\n'), err)
+        self.assertEqual([line.split(':')[0] for line in err.splitlines()], ['no event'] * 4 + ['refused'])
+        for bad in (['--help'], [self.urls, 'OUTBOUND', 'many'], [self.urls, 'OUTBOUND', '0'], [self.urls, 'OUTBOUND', '-1']):
+            done = subprocess.run([PUBLISH, *bad], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT_S)
+            self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+            self.assertIn('usage: outbound-publish', done.stderr)
+
     def test_errors_are_said(self):
         self.assertIn('there is no stream NOWHERE', self.run_relay('--status', '--stream', 'NOWHERE', code=1))
         self.assertIn('with other settings', self.run_relay('--create', '--partitions', '5', code=1))
         self.run_relay('--create')  # as it is: fine
         self.assertIn('OUTBOUND_KEY', self.run_relay(code=2))
         self.assertIn('letters, digits', self.run_relay('--status', '--stream', 'a.b', code=2))
+        self.assertIn('one of them at a time', self.run_relay('--status', '--create', code=2))
+        for seconds in ('nan', '-1', 'x'):
+            self.assertIn('--max-age: takes seconds from 0', self.run_relay('--max-age', seconds, code=2))
         said = self.run_relay('--key', 'secret with a blank', 'superfluous', code=2)
         self.assertNotIn('superfluous', said)
         self.assertNotIn('secret', self.run_relay('--key', 'secret\n', code=1))

@@ -1,4 +1,4 @@
-// JSON text that exists already: checked strictly before it stands in ours (FAILURES.md, part C).
+// JSON text that exists already: checked strictly before it stands in ours.
 #include "outbound.hpp"
 
 #include <algorithm>

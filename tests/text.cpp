@@ -1,4 +1,4 @@
-// Text: what goes out is UTF-8 or a problem that names the byte (FAILURES.md, part A).
+// Text: what goes out is UTF-8 or a problem that names the byte.
 #include "outbound.hpp"
 
 #include <clocale>

@@ -4,6 +4,7 @@
 //
 // Exits with 0 only if the sandbox holds exactly what the files say, and sends that email to the right one. POSIX, as
 // it runs the sandbox as a child process.
+#include "interop/nlohmann.hpp"
 #include "outbound.hpp"
 #include "transports/libcurl.hpp"
 
@@ -32,13 +33,6 @@
 
 using json = nlohmann::json;
 
-namespace nlohmann {
-
-// All it takes to give nlohmann's values to outbound: found by argument-dependent look-up, checked when it is written.
-inline outbound::json to_outbound(const json& value) { return outbound::json{value.dump()}; }
-
-}  // namespace nlohmann
-
 namespace {
 
 constexpr const char* key = "sandbox-key";
@@ -49,7 +43,11 @@ std::vector<json> rows_of(const std::string& path) {
   std::ifstream file{path};
   if (!file) throw std::runtime_error{"cannot read " + path};
   std::vector<json> rows;
-  for (std::string line; std::getline(file, line);) rows.push_back(json::parse(line));
+  for (std::string line; std::getline(file, line);) {
+    rows.push_back(json::parse(line, nullptr, false));
+    if (!rows.back().is_object())
+      throw std::runtime_error{path + ": line " + std::to_string(rows.size()) + " is no JSON object"};
+  }
   return rows;
 }
 

@@ -120,6 +120,13 @@ outbound::options api_of(const command_line& c) {
   return api;
 }
 
+// Before a journal is made, which would hold the user to a URL with a slip of the pen.
+void check_api(const command_line& c) {
+  const outbound::client judge{c.key, outbound::no_transport, api_of(c)};
+  if (const auto usable = judge.validate(outbound::user{"anyone"}.identify()); !usable)
+    throw failed{usable.error().message};
+}
+
 class session {
  public:
   session(const command_line& c, const volatile std::sig_atomic_t& stop)
@@ -291,7 +298,10 @@ class session {
 
 }  // namespace
 
-int run(const command_line& c, const volatile std::sig_atomic_t& stop) { return session{c, stop}.run(); }
+int run(const command_line& c, const volatile std::sig_atomic_t& stop) {
+  check_api(c);
+  return session{c, stop}.run();
+}
 
 int dry_run(const command_line& c) {
   const auto check = [](bool is_written) {

@@ -22,6 +22,17 @@ constexpr const char* about =
 constexpr const char* exit_codes =
     "Exit codes: 0 stopped by SIGINT or SIGTERM, or done; 1 it cannot begin, or cannot go on; 2 a bad option.";
 
+// CLI::Range takes a NaN for a number of any range.
+CLI::Validator seconds(double least, double most) {
+  char range[64];
+  std::snprintf(range, sizeof range, "from %.10g to %.10g", least, most);
+  const auto check = [least, most, why = "takes seconds " + std::string{range}](const std::string& text) {
+    double n = 0;
+    return CLI::detail::lexical_cast(text, n) && n >= least && n <= most ? std::string{} : why;
+  };
+  return {check, range};
+}
+
 // Of this relay, in what a consumer's name may hold: "host-1234-ab12".
 std::string name_of_this() {
   char host[256]{};
@@ -81,7 +92,7 @@ bool read_command_line(int count, char** arguments, command_line& out, int& exit
       ->capture_default_str()
       ->group("NATS");
   app.add_option("--take-over", take_over, "seconds after which another relay gets what a dead one had")
-      ->check(CLI::Range(1.0, 3600.0))
+      ->check(seconds(1, 3600))
       ->capture_default_str()
       ->group("NATS");
   app.add_option("--pending", out.taking.max_pending, "messages of a partition that are taken and not answered")
@@ -98,7 +109,7 @@ bool read_command_line(int count, char** arguments, command_line& out, int& exit
       ->capture_default_str()
       ->group("With --create");
   app.add_option("--duplicates", duplicates, "seconds in which a repeat is known for one")
-      ->check(CLI::Range(1.0, 86'400.0))
+      ->check(seconds(1, 86'400))
       ->capture_default_str()
       ->group("With --create");
   app.add_option("--max-bytes", out.created.max_bytes, "of the stream; then it refuses more. -1: no limit")
@@ -113,7 +124,7 @@ bool read_command_line(int count, char** arguments, command_line& out, int& exit
       ->check(CLI::ExistingFile)
       ->group("API");
   app.add_option("--timeout", timeout, "seconds for one request")
-      ->check(CLI::Range(0.1, 3600.0))
+      ->check(seconds(0.1, 3600))
       ->capture_default_str()
       ->group("API");
   app.add_option("--connections", out.api.connections, "requests at a time")
@@ -121,23 +132,25 @@ bool read_command_line(int count, char** arguments, command_line& out, int& exit
       ->capture_default_str()
       ->group("API");
   app.add_option("--first-delay", first_delay, "seconds: the first backoff")
-      ->check(CLI::Range(0.0, 3600.0))
+      ->check(seconds(0, 3600))
       ->capture_default_str()
       ->group("API");
   app.add_option("--max-delay", max_delay, "seconds: the longest backoff")
-      ->check(CLI::Range(0.0, 3600.0))
+      ->check(seconds(0, 3600))
       ->capture_default_str()
       ->group("API");
   app.add_option("--max-age", max_age, "seconds for which one relay tries a message")
+      ->check(seconds(0, 31'536'000))
       ->capture_default_str()
       ->group("API");
   app.add_option("--max-attempts", out.api.retry.max_attempts, "that end in a 500")
+      ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str()
       ->group("API");
   try {
     app.parse(count, arguments);
     if (create + status + list + replay > 1)
-      throw CLI::ValidationError("", "one of --create, --status, --list-dead, --replay-dead");
+      throw CLI::ValidationError("--create, --status, --list-dead, --replay-dead", "one of them at a time");
     out.what = create   ? task::create
                : status ? task::status
                : list   ? task::list_dead

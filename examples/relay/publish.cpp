@@ -1,14 +1,19 @@
 // Publishes the events of NDJSON lines, {"user": "ada@example.com", "event": "signup", "properties": {}}, to the stream
 // that outbound-relay delivers from: what an application does, as a program. Lines are read from standard input.
+// Exits with 0 only if every line was an event that is in the stream now; 1: not all; 2: a bad argument.
 #include "publisher.hpp"
 
+#include <charconv>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <thread>
 
 namespace {
@@ -25,16 +30,40 @@ outbound::track event_of(const nlohmann::json& line) {
   return event;
 }
 
+/// Threads, each with one message at a time; 0: no such number.
+std::size_t workers_of(std::string_view text) {
+  std::size_t workers = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, failure] = std::from_chars(text.data(), end, workers);
+  return failure == std::errc{} && stop == end && workers <= 64 ? workers : 0;
+}
+
+/// False: nobody can read it, or the outbox refuses it; that is said.
+bool post(outbound::outbox& outbox, const std::string& line) {
+  try {
+    const outbound::track event = event_of(nlohmann::json::parse(line));
+    auto posted = outbox.post(event);
+    for (; !posted && posted.error().code == outbound::errc::queue_full; posted = outbox.post(event))
+      std::this_thread::sleep_for(std::chrono::milliseconds{5});
+    if (!posted) std::fprintf(stderr, "refused: %s: %s\n", posted.error().message.c_str(), line.c_str());
+    return static_cast<bool>(posted);
+  } catch (const nlohmann::json::exception& why) {
+    std::fprintf(stderr, "no event: %s: %s\n", why.what(), line.c_str());
+    return false;
+  }
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (count < 2 || count > 4) {
-    std::fprintf(stderr, "usage: outbound-publish NATS_URLS [STREAM] [WORKERS] < EVENTS\n");
+  const std::size_t workers = count > 3 ? workers_of(arguments[3]) : 8;
+  if (count < 2 || count > 4 || *arguments[1] == '-' || workers == 0) {
+    std::fprintf(stderr, "usage: outbound-publish NATS_URLS [STREAM] [WORKERS: 1 to 64] < EVENTS\n");
     return 2;
   }
   const relay::publisher to_nats{relay::servers(arguments[1]), count > 2 ? arguments[2] : relay::default_stream};
   outbound::outbox_options options;
-  options.workers = count > 3 ? std::stoul(arguments[3]) : 8;
+  options.workers = workers;
   options.make_transport = [=] { return outbound::transport{to_nats}; };
   options.retry.first_delay = std::chrono::milliseconds{100};
   options.retry.max_delay = std::chrono::seconds{2};
@@ -46,21 +75,10 @@ int main(int count, char** arguments) {
   };
   outbound::outbox outbox{outbound::client{"relay", outbound::no_transport}, options};
 
-  for (std::string line; std::getline(std::cin, line);) {
-    const auto parsed = nlohmann::json::parse(line, nullptr, false);
-    if (!parsed.is_object()) {
-      std::fprintf(stderr, "no JSON object: %s\n", line.c_str());
-      continue;
-    }
-    auto posted = outbox.post(event_of(parsed));
-    while (!posted && posted.error().code == outbound::errc::queue_full) {
-      std::this_thread::sleep_for(std::chrono::milliseconds{5});
-      posted = outbox.post(event_of(parsed));
-    }
-    if (!posted) std::fprintf(stderr, "refused: %s\n", posted.error().message.c_str());
-  }
-  const outbound::remaining left = outbox.close(std::chrono::seconds{60});
+  bool all_accepted = true;
+  for (std::string line; std::getline(std::cin, line);) all_accepted = post(outbox, line) && all_accepted;
+  outbox.close(std::chrono::seconds{60});
   const outbound::delivery_stats stats = outbox.stats();
   std::printf("%ju of %ju published\n", std::uintmax_t{stats.delivered}, std::uintmax_t{stats.accepted});
-  return left && stats.delivered == stats.accepted ? 0 : 1;
+  return all_accepted && stats.delivered == stats.accepted ? 0 : 1;
 }

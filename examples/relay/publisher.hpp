@@ -6,7 +6,7 @@
 //     options.workers = 4;                                                       // publishes at a time
 //     options.make_transport = [=] { return outbound::transport{to_nats}; };      // copies share one connection
 //     outbound::outbox outbox{outbound::client{"relay", outbound::no_transport}, options};
-//     outbox.post(outbound::user{"ada@example.com"}.track("signup"));
+//     auto posted = outbox.post(outbound::user{"ada@example.com"}.track("signup"));
 //
 // A call returns when the server has acknowledged the message: it is stored then, on a majority of the stream's
 // replicas. The answer is a 202, with the stream's words as its body. The API's key is not published: the relay has it,
