@@ -80,6 +80,17 @@ def cmake(place):
     place.cmake('cmake', '-DCMAKE_PREFIX_PATH=%s' % prefix)
 
 
+def folders(place):
+    """find_package where header and CMake files are in unusual folders: deeper ones, and absolute ones, which no DESTDIR moves."""
+    for name, datadir, includedir in (('deep', 'lib/some/share', 'include/some'), ('absolute', 'share', str(place.folder / 'headers'))):
+        build, prefix = place.folder / ('build-' + name), place.folder / name
+        run('meson', 'setup', build, place.source, '-Dtests=disabled', '-Dexamples=disabled', '-Dprefix=%s' % prefix,
+            '-Ddatadir=%s' % datadir, '-Dincludedir=%s' % includedir, env=place.environment)
+        run('meson', 'install', '-C', build, '--quiet')
+        shutil.rmtree(place.folder / 'build', ignore_errors=True)
+        place.cmake('cmake', '-Doutbound_DIR=%s' % (prefix / datadir / 'cmake' / 'outbound'))
+
+
 def fetchcontent(place):
     """FetchContent, with the sources of this tree in the place of a download."""
     place.cmake('fetchcontent', '-DOUTBOUND_SOURCES=%s' % place.source)
@@ -216,8 +227,8 @@ def httplib(place):
         sys.exit('without a flag the compiler says:\n' + without.stdout)
 
 
-WAYS = {f.__name__: f for f in (cmake, fetchcontent, pkg_config, meson_subproject, wrap, copied, module, module_names, conan, vcpkg,
-                                httplib)}
+WAYS = {f.__name__: f for f in (cmake, folders, fetchcontent, pkg_config, meson_subproject, wrap, copied, module, module_names, conan,
+                                vcpkg, httplib)}
 if __name__ == '__main__':
     parser = argparse.ArgumentParser()
     parser.add_argument('way', choices=WAYS)

@@ -4,8 +4,7 @@ get_filename_component(SOURCE_PATH "${CURRENT_PORT_DIR}/../../.." ABSOLUTE)
 
 file(INSTALL "${SOURCE_PATH}/outbound.hpp" DESTINATION "${CURRENT_PACKAGES_DIR}/include")
 
-set(up "../..")
-set(includedir "include")
+set(includes "\${CMAKE_CURRENT_LIST_DIR}/../../include")
 configure_file("${SOURCE_PATH}/examples/packaging/cmake/outboundConfig.cmake"
                "${CURRENT_PACKAGES_DIR}/share/${PORT}/outboundConfig.cmake" @ONLY)
 include(CMakePackageConfigHelpers)
