@@ -41,6 +41,18 @@ def tour(compiler):
         fail('not in the tour: ' + ' '.join(sorted(str(path.relative_to(examples)) for path in unseen)))
 
 
+def failures(compiler):
+    """tests/FAILURES.md has a line for F1 to F78 in their order, and each of them has a test."""
+    tests = compiler.include / 'tests'
+    lines = re.findall(r'^\| F(\d+) \| .+ \|$', (tests / 'FAILURES.md').read_text(encoding='utf-8'), re.MULTILINE)
+    if lines != [str(n) for n in range(1, 79)]:
+        fail('FAILURES.md has the lines ' + ' '.join(lines))
+    sources = [path for pattern in ('*.cpp', 'meson.build') for path in tests.rglob(pattern)]
+    tagged = {n for path in sources for n in re.findall(r'\[F(\d+)\]', path.read_text(encoding='utf-8'))}
+    if tagged != set(lines):
+        fail('without a test or without a line: F' + ' F'.join(sorted(tagged ^ set(lines))))
+
+
 # What each block of the tour prints, among other things, behind the first, which builds.
 TOUR_SAYS = (
     '/v2/track\n{"user_id":"ada@example.com","event":"purchase","properties":{"price":19.99,"items":["sku-1","sku-2"]}}\n',
@@ -139,7 +151,7 @@ def commands(compiler, build):
         toolchain.skip('; '.join(missing))
 
 
-CHECKS = {check.__name__: check for check in (coming_from, tour, commands)}
+CHECKS = {check.__name__: check for check in (coming_from, tour, failures, commands)}
 if __name__ == '__main__':
     OWN, COMPILER = toolchain.arguments(1)
     if OWN[0] not in CHECKS:
