@@ -5450,7 +5450,6 @@ OUTBOUND_INLINE_ void delivery_queue::gather(detail::lane& from, detail::queued*
   const std::size_t most = options_.batch_size < batch::capacity ? options_.batch_size : batch::capacity;
   std::size_t bytes = first->body.size() + 2;
   from.ready.erase(first);
-  first->where = detail::queued::state::taken;
   detail::queued* last = first;
   for (std::size_t n = 1; n < most; ++n) {
     detail::queued* q = last->own.after != nullptr ? last->own.after->message : nullptr;

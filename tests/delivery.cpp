@@ -230,6 +230,19 @@ TEST_CASE("F72: a GUID is the same on every machine", "[F72]") {
   CHECK(r.take().guid == "63dc48d5-5977-86f7-875f-37d5b9b87860");
 }
 
+// SplitMix64, worked out in Python from the description of its authors.
+TEST_CASE("F72: the delays of a seed are the same on every machine", "[F72]") {
+  queue_options o;
+  o.seed = {1, 2};
+  o.retry.max_attempts = UINT_MAX;
+  rig r{o};
+  r.post(user{1}.track("e"));
+  for (const int delay : {46, 373, 277, 191, 513, 6306, 11'108, 14'682, 47'139, 57'256}) {
+    r.answer(r.take(), 500);
+    CHECK(r.wait() == milliseconds{delay});
+  }
+}
+
 TEST_CASE("a GUID is a UUID of version 8, and no two are the same") {
   std::set<std::string> all;
   for (std::uint64_t low = 0; low < 10; ++low) {
@@ -1581,6 +1594,32 @@ TEST_CASE("a batch is in the store before it leaves, and comes back as it was") 
   }
 }
 
+TEST_CASE("the record of a batch that went apart is removed, and no other") {
+  memory_store kept;
+  rig r{batching(100, &kept)};
+  r.post(user{"first"}.track("0"));
+  delivery waits = r.take();  // its record stays
+  for (const char* u : {"a", "b"}) r.post(user{u}.track("1"));
+  r.answer(r.take(), 400);
+  for (int i = 0; i < 2; ++i) r.answer(r.take(), 200);
+  REQUIRE(kept.records.size() == 1);
+  CHECK(kept.records.begin()->second.body == body_of("first", "0"));
+  r.answer(std::move(waits), 200);
+  CHECK(kept.records.empty());
+}
+
+TEST_CASE("a batch comes back whatever the digits of its ids") {
+  memory_store kept;
+  std::string body;
+  {
+    rig r{batching(100, &kept)};
+    for (int i = 0; i < 91; ++i) r.post(user{i}.track("1"));
+    body = r.take().body;
+  }
+  rig r{batching(100, &kept)};
+  CHECK(r.take().body == body);
+}
+
 TEST_CASE("a store whose records have no order, or no id left for the next, is not used") {
   const auto posts = [](const std::vector<std::uint64_t>& ids) {
     struct given : outbound::store {
@@ -1747,7 +1786,9 @@ TEST_CASE("a store that fails: post says so, and nothing accepted is lost") {
     kept.appending = mood;
     const result<void> posted = r.try_post(user{"a"}.track("2"));
     CHECK(posted.error().code == errc::store_failed);
-    CHECK(posted.error().message.find("the disk is") != std::string::npos);
+    CHECK(posted.error().status == 0);
+    CHECK(posted.error().message == (mood == memory_store::mood::throws ? "the store failed: the disk is gone"
+                                                                        : "the store failed: the disk is full"));
     CHECK(r.queue.stats().accepted == 1);
     kept.appending = memory_store::mood::good;
     r.post(user{"a"}.track("3"));
@@ -1830,6 +1871,8 @@ TEST_CASE("a store without memory is out of memory; any other error of a store i
   CHECK(r.try_post(user{"a"}.track("1")).error().message == begin + kept.message);
   kept.message += 'y';
   CHECK(r.try_post(user{"a"}.track("1")).error().message == begin + std::string(400, 'x') + "...");
+  CHECK(first.status == 0);
+  CHECK(second.status == 0);
 }
 
 TEST_CASE("a store that cannot be read: every post says so") {
