@@ -5220,7 +5220,8 @@ OUTBOUND_INLINE_ result<void> delivery_queue::accept(const message& m) {
   made.q->id = next_id_;
   made.q->guid = detail::make_guid(options_.seed, next_id_, body);
   if (options_.store != nullptr) {
-    result<void> kept = detail::store_call([&] { return options_.store->append(record_of(*made.q)); });
+    const record r = record_of(*made.q);
+    result<void> kept = detail::store_call([&] { return options_.store->append(r); });
     if (!kept) return kept;
   }
   ++next_id_;
@@ -5265,7 +5266,6 @@ OUTBOUND_INLINE_ outbound::error delivery_queue::full(std::size_t body) const {
 OUTBOUND_INLINE_ void delivery_queue::fill(detail::queued& q, std::string_view path, std::string_view body,
                                            std::string_view user_key) {
   q.body = body;
-  q.lane = 0;
   while (q.lane != lanes_.size() && lanes_[q.lane].path != path) ++q.lane;
   if (q.lane == lanes_.size()) {
     detail::lane added;

@@ -228,6 +228,9 @@ TEST_CASE("F72: a GUID is the same on every machine", "[F72]") {
   rig r{o};
   r.post(user{"ada"}.track("signup"));
   CHECK(r.take().guid == "63dc48d5-5977-86f7-875f-37d5b9b87860");
+  r.post(user{"ada"}.track("exit"));  // behind the first
+  r.post(user{"eve"}.track("exit"));
+  CHECK(r.take().guid == "2a4e7eaa-bf5a-83ae-9832-9ed801de15c8");  // 32 bytes: no rest of eight
 }
 
 // SplitMix64, worked out in Python from the description of its authors.
@@ -1764,14 +1767,14 @@ TEST_CASE("a batch that cannot be kept is sent as single messages") {
   for (const memory_store::mood mood : {memory_store::mood::refuses, memory_store::mood::throws}) {
     memory_store kept;
     rig r{batching(100, &kept)};
-    for (const char* u : {"a", "b"}) r.post(user{u}.track("1"));
+    for (const char* u : {"a", "b", "c"}) r.post(user{u}.track("1"));
     kept.appending = mood;
     delivery d = r.take();
     CHECK(d.body == body_of("a", "1"));
     CHECK(r.count(event::kind::store_failed) == 1);
-    kept.appending = memory_store::mood::good;
     r.answer(std::move(d), 200);
-    CHECK(drain(r) == std::vector<std::string>{body_of("b", "1")});
+    CHECK(drain(r) == std::vector<std::string>{body_of("b", "1"), body_of("c", "1")});
+    CHECK(r.count(event::kind::store_failed) == 1);  // it is not asked for each of them again
     CHECK(kept.records.empty());
   }
 }

@@ -2,6 +2,7 @@
 // operator new, so this file is linked into a program of its own.
 #include "outbound.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -18,6 +19,7 @@
 #include <nlohmann/json.hpp>
 
 #include "support/catch.hpp"
+#include "support/engine.hpp"
 #include "support/starved.hpp"
 
 namespace starvation_test {
@@ -60,6 +62,7 @@ using outbound::result;
 using outbound::track;
 using outbound::user;
 using starvation_test::line;
+using std::chrono::milliseconds;
 using test::memory;
 using test::watch;
 
@@ -189,6 +192,16 @@ TEST_CASE("starvation: a message keeps one block, whatever it outgrew") {
   outbound::array a;
   for (int i = 0; i < 10; ++i) a.add(std::string(1000, 'x'));
   CHECK(memory.live == before + 3);
+}
+
+TEST_CASE("starvation: a queue keeps nothing of the users that it has served") {
+  outbound::delivery_queue q{{}};
+  const long before = memory.bytes;
+  for (int i = 0; i < 10'000; ++i) {
+    REQUIRE(q.post(user{i}.track("e"), test::at({})));
+    q.report(q.next(test::at({})), response{200}, test::at({}));
+  }
+  CHECK(memory.bytes < before + 4096);
 }
 
 #ifdef __cpp_exceptions
@@ -756,6 +769,103 @@ TEST_CASE("F61: prepare, interpret and the rest", "[F61]") {
         static_cast<void>(made);
       },
       fine);
+}
+
+namespace {
+
+// Two lives of a queue with batches and a store; in the second one allocations fail, until there is memory again.
+// What is accepted is delivered, and the store is empty in the end.
+struct queue_life {
+  long fail_at;
+  bool for_ever;
+  bool starved{};
+  milliseconds now{};
+  test::memory_store kept{};
+  std::ptrdiff_t delivered{};
+  bool was_refused{};
+
+  outbound::queue_options options() {
+    outbound::queue_options o;
+    o.store = &kept;
+    o.batch_size = 10;
+    o.retry.budget = 1000;
+    o.on_event = [](const outbound::event&) {};
+    return o;
+  }
+  // A server that is out of order at first, then takes no batch, then everything.
+  void deliver(outbound::delivery_queue& q) {
+    if (q.due() != (std::chrono::steady_clock::time_point::max)())
+      now = (std::max)(now, std::chrono::duration_cast<milliseconds>(q.due().time_since_epoch()));
+    outbound::delivery d = q.next(test::at(now));
+    if (!d) return;
+    const bool is_batch = d.body.front() == '[';
+    const int status = d.attempt == 1 ? 500 : is_batch && !was_refused ? 400 : 200;
+    was_refused = was_refused || status == 400;
+    if (status == 200) delivered += std::count(d.body.begin(), d.body.end(), '}');
+    q.report(std::move(d), response{status}, test::at(now));
+  }
+  const char* run() {
+    std::ptrdiff_t accepted = 2;
+    {
+      outbound::delivery_queue first{options()};
+      for (const char* u : {"somebody whose id is not short", "b"})
+        if (!first.post(user{u}.track("e"), test::at(now))) return "the first life refuses";
+      const outbound::delivery on_its_way = first.next(test::at(now));
+      if (on_its_way.body.front() != '[' || kept.records.size() != 3) return "the first life made no batch";
+    }
+    outbound::queue_options o = options();
+    const track c = user{"c, somebody whose id is not short either"}.track("e");
+    const track d = user{"d"}.track("an event whose name is not short");
+    watch(fail_at, for_ever);
+    outbound::delivery_queue q{std::move(o)};
+    bool for_another_reason = false;
+    for (const track* m : {&c, &d, &c}) {
+      const result<void> posted = q.post(*m, test::at(now));
+      accepted += static_cast<bool>(posted);
+      const errc code = posted ? errc::out_of_memory : posted.error().code;
+      for_another_reason = for_another_reason || (code != errc::out_of_memory && code != errc::store_failed);
+    }
+    for (int i = 0; i < 8; ++i) deliver(q);
+    starved = memory.failed;
+    watch();
+    if (for_another_reason) return "post fails for another reason";
+    if (!test::adds_up(q.stats())) return "it does not add up";
+    if (q.stats().accepted == 0) {  // it could not read the store: the next one can
+      if (accepted != 2) return "accepted without a store";
+      outbound::delivery_queue next{options()};
+      return finish(next, accepted);
+    }
+    return finish(q, accepted);
+  }
+  const char* finish(outbound::delivery_queue& q, std::ptrdiff_t accepted) {
+    for (int i = 0; i < 100 && (q.stats().queued != 0 || !kept.records.empty()); ++i) deliver(q);
+    if (q.stats().queued != 0 || q.stats().in_flight != 0) return "something stays in the queue";
+    if (delivered != accepted) return "what was delivered is not what was accepted";
+    return kept.records.empty() ? nullptr : "something stays in the store";
+  }
+};
+
+}  // namespace
+
+TEST_CASE("F61: allocations of a delivery queue, its store and its restart fail", "[F61]") {
+  for (const bool for_ever : {false, true}) {
+    bool starved = true;
+    long n = 0;
+    while (starved) {
+      const long before = memory.live;
+      const char* wrong = nullptr;
+      {
+        queue_life life{++n, for_ever};
+        wrong = life.run();
+        starved = life.starved;
+      }
+      const long after = memory.live;
+      CAPTURE(for_ever, n);
+      REQUIRE(std::string{wrong != nullptr ? wrong : ""} == "");
+      REQUIRE(after == before);
+    }
+    CHECK(n > 50);
+  }
 }
 
 #endif

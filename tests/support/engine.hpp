@@ -32,7 +32,7 @@ class memory_store final : public outbound::store {
   outbound::result<void> append(const outbound::record& r) override {
     ++appends;
     if (!fine(appending)) return outbound::error{outbound::errc::store_failed, 0, "the disk is full", {}};
-    records[r.id] = r;
+    records.insert_or_assign(r.id, r);  // whole or not at all, also without memory
     return {};
   }
   outbound::result<void> remove(const std::vector<std::uint64_t>& ids) override {
