@@ -18,7 +18,12 @@
 #include <utility>
 #include <vector>
 
+#if defined(__unix__) || defined(__APPLE__)
+#include <ctime>
+#endif
+
 #include "support/catch.hpp"
+#include "support/quick.hpp"
 #include "support/threads.hpp"
 
 using namespace std::chrono_literals;
@@ -345,6 +350,58 @@ TEST_CASE("F44: the destructor takes any close_timeout", "[F44]") {
     CHECK(log.count(kind::delivered) + log.count(kind::dropped) == 3);
   }
 }
+
+#if defined(__unix__) || defined(__APPLE__)
+TEST_CASE("F44: waiting costs no processor time, however long it may be", "[F44]") {
+  // Some standard libraries take a wait of ages for one that is over: the thread turns round and round then.
+  const auto processor_time = [] {
+    timespec t{};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return std::chrono::nanoseconds{std::chrono::seconds{t.tv_sec}} + std::chrono::nanoseconds{t.tv_nsec};
+  };
+  constexpr auto longest = (std::chrono::milliseconds::max)();
+  door entered;
+  outbox_options options;
+  options.workers = 3;  // one in a call, one that watches the time, one for which there is nothing
+  options.retry.first_delay = options.retry.max_delay = options.retry.max_age = longest;
+  options.close_timeout = longest;
+  std::atomic<int> done{0};
+  door failed;
+  failed.open();
+  options.on_event = [&failed](const event& e) {
+    if (e.what == kind::retrying) failed.pass();
+  };
+  options.make_transport = [&] {
+    return transport{[&](const request& r) -> result<response> {
+      if (r.user_key == "waits") return not_sent();
+      entered.pass();
+      return response{200};
+    }};
+  };
+  outbound::options longer;
+  longer.timeout = longest;
+  outbox o{client{"k", outbound::no_transport, longer}, options};
+  REQUIRE(o.post(event_of("waits")));
+  failed.wait_for(1);
+  REQUIRE(o.post(event_of("is in a call")));
+  entered.wait_for(1);
+  std::vector<std::thread> waiting;
+  waiting.emplace_back([&] { done += !o.flush((std::chrono::hours::max)()); });
+  waiting.emplace_back([&] { done += !o.flush((std::chrono::nanoseconds::max)()); });
+  waiting.emplace_back([&] { done += !o.flush(std::chrono::duration<double>{1e300}); });
+  std::this_thread::sleep_for(100ms);  // until they wait
+  const auto before = processor_time();
+  std::this_thread::sleep_for(1s);
+  const auto spent = processor_time() - before;
+  CHECK(std::chrono::duration_cast<std::chrono::milliseconds>(spent).count() < (test::sanitized ? 100 : 10));
+  CHECK(done == 0);
+  std::thread closing{[&o] { static_cast<void>(o.close(0s)); }};  // the flushes end, since nobody delivers any more
+  for (std::thread& t : waiting) t.join();
+  entered.open();
+  closing.join();
+  CHECK(done == 3);
+}
+#endif
 
 // --- F50: the end
 
@@ -750,6 +807,68 @@ TEST_CASE("F36: the key is not in what a factory throws", "[F36]") {
   CHECK(log.all()[0].cause.message == "a worker could not be started: cannot set X-Outbound-Key:  [key] ");
 }
 
+#endif
+
+TEST_CASE("F36: the key is in nothing that is told or kept", "[F36]") {
+  static const std::string key = "pk_live_4711_topsecret";
+  struct memory : outbound::store {
+    std::vector<outbound::record> kept{};
+    result<void> append(const outbound::record& r) override {
+      kept.push_back(r);
+      return {};
+    }
+    result<void> remove(const std::vector<std::uint64_t>&) override { return {}; }
+    result<std::vector<outbound::record>> load() override { return std::vector<outbound::record>{}; }
+  } store;
+  own_time time;
+  event_log log;
+  outbox_options options;
+  time.install(options);
+  log.install(options);
+  options.store = &store;
+  options.workers = 0;
+  int calls = 0, with_key = 0;
+  outbox o{
+      client{key,
+             [&](const request& r) -> result<response> {
+               const std::string* const sent = outbound::find_header(r.headers, "X-Outbound-Key");
+               with_key += sent != nullptr && *sent == key;
+               const std::string said = "the key " + key + " is unknown";
+               switch (++calls) {
+                 case 1: return outbound::error{errc::not_sent, 0, said, {}};
+                 case 2:
+                   return outbound::error{errc::no_response, 0, "", {{outbound::defect::missing, "/" + key, said}}};
+                 case 3: return response{401, R"({"error":{"Message":")" + said + R"("}})", {{"X", key}}};
+                 case 4: return response{404, said, {}};
+                 case 5: return response{503, std::string(190, '.') + key, {}};
+                 case 6: return response{500, said, {}};
+#ifdef __cpp_exceptions
+                 case 7: throw std::runtime_error{said};
+#endif
+                 default: return response{400, said, {}};
+               }
+             }},
+      options};
+  REQUIRE(o.post(event_of("a")));
+  CHECK(o.flush(1h));
+  CHECK(calls >= 7);
+  CHECK(with_key == calls);
+  std::string all;
+  int causes = 0;
+  for (const event& e : log.all()) {
+    causes += e.what == kind::retrying || e.what == kind::held || e.what == kind::failed;
+    all += e.cause.message + '\n' + e.message.path + e.message.body + e.message.guid + e.message.user_key + '\n';
+    for (const outbound::problem& p : e.cause.problems) all += p.where + p.why + '\n';
+  }
+  for (const outbound::record& r : store.kept) all += r.path + r.body + r.guid + r.user_key + '\n';
+  CHECK(causes == calls);
+  CHECK(log.count(kind::failed) == 1);
+  CHECK(store.kept.size() == 1);
+  CHECK(all.find("the key  [key]  is unknown") != std::string::npos);
+  CHECK(all.find(key.substr(0, 8)) == std::string::npos);  // nor a part of it, where a text is cut
+}
+
+#ifdef __cpp_exceptions
 TEST_CASE("outbox: a client that was moved from") {
   client gone{"a-key", answering(200)};
   const client taken{std::move(gone)};
