@@ -499,6 +499,25 @@ TEST_CASE("F37: the request is complete, its headers are tokens and field values
   CHECK(prepared->headers.size() == seen.headers.size());
   CHECK(calls == 1);
   CHECK(c.prepare(u.identify().previous_id(user{"old"}))->user_key == "u\xFFold");
+
+  outbound::delivery_queue queue;  // whose requests have one header more
+  REQUIRE(queue.post(m, {}));
+  const outbound::delivery d = queue.next({});
+  const auto delivered = c.prepare(d);
+  REQUIRE(delivered);
+  REQUIRE(delivered->headers.size() == 4);
+  for (std::size_t i = 0; i < 3; ++i) {
+    CHECK(delivered->headers[i].name == seen.headers[i].name);
+    CHECK(delivered->headers[i].value == seen.headers[i].value);
+  }
+  CHECK(delivered->headers[3].name == "X-Outbound-GUID");
+  CHECK(delivered->headers[3].value == d.guid);
+  CHECK(is_field_value(d.guid));
+  CHECK(d.guid.size() == 36);
+  CHECK(delivered->guid == d.guid);
+  CHECK(delivered->url == seen.url);
+  CHECK(delivered->body == seen.body);
+  CHECK(delivered->user_key == "42");
 }
 
 TEST_CASE("client: one call is one request, whatever comes back") {
