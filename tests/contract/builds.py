@@ -43,6 +43,30 @@ std::string body(const std::string& id, const std::string& event, double price) 
 '''
 
 
+# Sizes that wrap where size_t has 32 bits.
+SIZES = r'''#include "outbound.hpp"
+#include <new>
+#include "expect.hpp"
+static_assert(sizeof(std::size_t) == 4);
+int main() {
+  constexpr std::size_t most = static_cast<std::size_t>(-1);
+  for (const std::size_t n : {most, most - 1, most - 4, most - 16, most - 100, most - 2000, most / 2 + 1, most / 2, most / 2 - 16}) {
+    outbound::detail::writer w;
+    w.append("kept");
+    bool refused = false;
+    try {
+      w.reserve(n);
+    } catch (const std::bad_alloc&) {
+      refused = true;
+    }
+    EXPECT(refused && w.view() == "kept");
+  }
+  // Six bytes for each of a text's: its size is computed as it grows, and is right.
+  const std::string s(3000001, '\1');
+  const outbound::array a = outbound::array::of(s);
+  EXPECT(a.text().size() == 6 * s.size() + 4 && a.text().substr(a.text().size() - 8) == "\\u0001\"]");
+}
+'''
 IMPLEMENTATION = '#define OUTBOUND_IMPLEMENTATION\n#include "outbound.hpp"\n'
 
 
@@ -77,12 +101,60 @@ def warnings_32_bit(compiler):
     silent(toolchain.Compiler([name], compiler.include), GCC_WARNINGS, ['-O2'])
 
 
+def sizes_32_bit(compiler):
+    """[F62] A size beyond all memory is bad_alloc where size_t has 32 bits as well, never a small block."""
+    if '__cpp_exceptions' not in compiler.macros:
+        skip('without exceptions there is no bad_alloc')
+    arm, multiarch = 'arm-linux-gnueabihf', '/usr/include/x86_64-linux-gnu'
+    ways = [(compiler.command, ['-m32', '-idirafter', multiarch], runner) for runner in ([], ['qemu-i386'])]
+    ways.append(([arm + '-g++'], [], ['qemu-arm', '-L', '/usr/' + arm]))
+    with toolchain.scratch() as folder:
+        for command, flags, runner in ways:
+            if not all(toolchain.find_first(tool) for tool in command[:1] + runner[:1]):
+                continue
+            program, probe = (pathlib.Path(folder) / name for name in ('sizes', 'probe'))
+            there = toolchain.Compiler(command, compiler.include)
+            if there.output(flags + ['-o', probe], '#include <string>\nint main() { return std::string().size(); }\n').returncode != 0 \
+                    or not starts(runner + [probe]):
+                continue
+            done = there.output(flags + ['-O2', '-o', program], SIZES)
+            if done.returncode != 0:
+                fail('does not build for 32 bits:', done.stdout)
+            done = toolchain.run(runner + [program])
+            if done.returncode != 0:
+                fail('%s ended with %d:' % (' '.join(command + flags), done.returncode), done.stdout)
+            print('with', *command, *flags)
+            return
+    skip('nothing here builds and runs programs of 32 bits')
+
+
+def starts(command):
+    try:
+        return toolchain.run(command).returncode == 0
+    except OSError:
+        return False
+
+
 def weverything(compiler):
     """[F69] clang 19: every warning that there is, but for the named ones."""
     name = toolchain.find_first('clang++-19')
     if name is None:
         skip('clang++-19 is not installed')
     silent(toolchain.Compiler([name], compiler.include), CLANG_WARNINGS, ['-O1'])
+
+
+def windows(compiler):
+    """[F67] After the real <windows.h>, by mingw: it compiles, and links."""
+    name = toolchain.find_first('x86_64-w64-mingw32-g++-posix', 'x86_64-w64-mingw32-g++')
+    if name is None:
+        skip('no g++ for Windows is installed')
+    there = toolchain.Compiler([name], compiler.include)
+    for std in [s for s in STANDARDS if there.accepts([s])]:
+        done = there.call(GCC_WARNINGS + ['-Werror', '-O1', '-fsyntax-only', HERE / 'windows_include.cpp'], std=std)
+        if done.returncode != 0:
+            fail('%s %s after <windows.h>:' % (name, std), done.stdout)
+    with toolchain.scratch() as folder:
+        there.must(['-O1', HERE / 'windows_include.cpp', '-o', pathlib.Path(folder) / 'windows.exe'], 'windows_include.cpp')
 
 
 def frames(compiler):
@@ -204,8 +276,8 @@ def no_shared_symbols(_, first, second):
     print('%d and %d symbols of ours, none in both' % (len(a), len(b)))
 
 
-CHECKS = {f.__name__: f for f in (warnings, warnings_32_bit, weverything, frames, size, one_definition, separate,
-                                no_shared_symbols)}
+CHECKS = {f.__name__: f for f in (warnings, warnings_32_bit, weverything, sizes_32_bit, windows, frames, size, one_definition,
+                                  separate, no_shared_symbols)}
 if __name__ == '__main__':
     OWN, COMPILER = toolchain.arguments(1)
     if OWN[0] not in CHECKS:
