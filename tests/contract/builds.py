@@ -42,7 +42,12 @@ std::string body(const std::string& id, const std::string& event, double price) 
 }
 '''
 
-
+ONE_PROGRAM = ONE_TRACK + '''#include <cstdio>
+int main(int count, char** arguments) {
+  const std::string s = body(arguments[0], "signup", 0.5 * count);
+  return std::fwrite(s.data(), 1, s.size(), stdout) == s.size() ? 0 : 1;
+}
+'''
 # Sizes that wrap where size_t has 32 bits.
 SIZES = r'''#include "outbound.hpp"
 #include <new>
@@ -202,6 +207,30 @@ def size(compiler):
         print('not the reference compiler (g++ 12, x86-64): printed, not asserted')
     elif text > GOAL_TEXT:
         fail('more than %d bytes of code for one track: %d' % (GOAL_TEXT, text))
+    collected(compiler, reference)
+
+
+def collected(compiler, reference):
+    """A small program, its sections collected: code and constants, and nothing of what it does not use."""
+    flags = ['-Os', '-ffunction-sections', '-fdata-sections', '-Wl,--gc-sections']
+    size_of, names_of = toolchain.find_first('size'), toolchain.find_first('nm')
+    with toolchain.scratch() as folder:
+        program = pathlib.Path(folder) / 'program'
+        if names_of is None or compiler.output(flags + ['-o', program], 'int main() {}\n').returncode != 0:
+            print('no nm, or no linker that collects sections: not looked at')
+            return
+        done = compiler.output(flags + ['-o', program], ONE_PROGRAM)
+        if done.returncode != 0:
+            fail('does not build with collected sections:', done.stdout)
+        sections = dict(re.findall(r'^(\.\S+)\s+(\d+)', toolchain.run([size_of, '-A', program]).stdout, re.MULTILINE))
+        names = toolchain.run([names_of, '-C', program]).stdout
+    total = int(sections['.text']) + int(sections['.rodata'])
+    print('a program of one track, sections collected: %d bytes of code and constants at -Os' % total)
+    unused = re.findall(r'^.*outbound::\S*::(?:delivery_queue|outbox|client|batch|json_checker)::.*$', names, re.MULTILINE)
+    if unused or 'writer::' not in names:
+        fail('in a program that does not use it:', *unused[:10])
+    if reference and total > GOAL_TEXT:
+        fail('more than %d bytes of code and constants: %d' % (GOAL_TEXT, total))
 
 
 def code_size(compiler, flags):
