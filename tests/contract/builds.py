@@ -255,8 +255,8 @@ def one_definition(compiler):
         skip('needs gcc with -flto -Wodr; this is ' + str(compiler))
     with toolchain.scratch() as folder:
         program = pathlib.Path(folder) / 'odr'
-        compiler.must(['-O2', '-flto', '-Werror=odr', '-Werror=lto-type-mismatch', HERE / 'odr_a.cpp', HERE / 'odr_b.cpp',
-                       '-o', program], 'the two units with -flto -Werror=odr')
+        compiler.must(['-O2', '-flto', '-Werror=odr', '-Werror=lto-type-mismatch', '-Wl,--warn-common,--fatal-warnings',
+                       HERE / 'odr_a.cpp', HERE / 'odr_b.cpp', '-o', program], 'the two units with -flto -Werror=odr')
         done = toolchain.run([program])
         if done.returncode != 0:
             fail('the two units, linked with -flto, disagree:', done.stdout)
