@@ -496,6 +496,45 @@ TEST_CASE("F52: close, while messages are left, says so each time", "[F52]") {
   CHECK(o.flush(for_ever).queued == 1);  // nobody delivers any more: it does not wait
 }
 
+TEST_CASE("F52: post is refused from when close begins, however long that waits", "[F52]") {
+  for (const std::size_t workers : {std::size_t{0}, std::size_t{1}}) {
+    CAPTURE(workers);
+    const std::thread::id closer = std::this_thread::get_id();
+    outbox* self = nullptr;
+    door entered;
+    std::vector<errc> refused;
+    const auto post_late = [&] { refused.push_back(self->post(event_of("late")).error().code); };
+    outbox_options options;
+    options.workers = workers;
+    options.wait = [&](std::condition_variable& changed, std::unique_lock<std::mutex>& lock,
+                       std::chrono::milliseconds longest) {
+      if (std::this_thread::get_id() == closer) {
+        lock.unlock();
+        post_late();
+        entered.open();
+        lock.lock();
+        longest = 1ms;  // it may have missed a notification
+      }
+      changed.wait_for(lock, longest);
+    };
+    outbox o{client{"k",
+                    [&](const request&) {
+                      if (std::this_thread::get_id() == closer) post_late();
+                      else entered.pass();
+                      return response{200};
+                    }},
+             options};
+    self = &o;
+    REQUIRE(o.post(event_of("a")));
+    if (workers != 0) entered.wait_for(1);
+    CHECK(o.close(10s));
+    REQUIRE_FALSE(refused.empty());
+    for (const errc code : refused) CHECK(code == errc::closed);
+    CHECK(o.stats().accepted == 1);
+    CHECK(o.stats().delivered == 1);
+  }
+}
+
 TEST_CASE("F52: threads in post, flush, stats and close at once", "[F52]") {
   for (const std::size_t workers : {std::size_t{0}, std::size_t{1}, std::size_t{3}}) {
     CAPTURE(workers);
