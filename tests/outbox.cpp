@@ -241,6 +241,53 @@ TEST_CASE("F40: the outbox is destroyed from within its transport", "[F40]") {
   while (!alive.expired()) std::this_thread::yield();  // and not longer
 }
 
+TEST_CASE("F40: destroyed from within its transport, an outbox asks neither its store nor its clock any more",
+          "[F40]") {
+  struct watched : outbound::store {
+    std::atomic<bool> gone{false}, late{false};
+    std::atomic<int> appends{0};
+    void look() { late = late || gone; }
+    result<void> append(const outbound::record&) override {
+      ++appends;
+      look();
+      return {};
+    }
+    result<void> remove(const std::vector<std::uint64_t>&) override {
+      look();
+      return {};
+    }
+    result<std::vector<outbound::record>> load() override { return std::vector<outbound::record>{}; }
+  } store;
+  for (const int status : {200, 400, 503}) {
+    CAPTURE(status);
+    store.gone = false;
+    door made;
+    std::unique_ptr<outbox> o;
+    auto part = std::make_shared<int>(0);
+    const std::weak_ptr<int> alive = part;
+    outbox_options options;
+    options.close_timeout = 0ms;
+    options.store = &store;
+    options.now = [&store] {
+      store.look();
+      return instant{std::chrono::steady_clock::now(), std::chrono::system_clock::now()};
+    };
+    o = std::make_unique<outbox>(client{"k",
+                                        [&, status, part = std::move(part)](const request&) {
+                                          made.pass();
+                                          o.reset();
+                                          store.gone = true;  // as is what belongs to the outbox's owner
+                                          return response{status};
+                                        }},
+                                 options);
+    for (int i = 0; i < 3; ++i) REQUIRE(o->post(event_of("a")));
+    made.open();
+    while (!alive.expired()) std::this_thread::yield();
+    CHECK_FALSE(store.late);
+  }
+  CHECK(store.appends == 9);
+}
+
 TEST_CASE("F40: the outbox is destroyed from within on_event", "[F40]") {
   door made, gone;
   std::atomic<int> told{0};
