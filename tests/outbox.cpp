@@ -314,6 +314,35 @@ TEST_CASE("F40: the outbox is destroyed from within on_event", "[F40]") {
   while (!alive.expired()) std::this_thread::yield();
 }
 
+TEST_CASE("F60: destroyed from within on_event, an outbox tells nothing more", "[F60]") {
+  door in_call;
+  std::atomic<int> told{0};
+  std::unique_ptr<outbox> o;
+  auto part = std::make_shared<int>(0);
+  const std::weak_ptr<int> alive = part;
+  outbox_options options;
+  options.close_timeout = 0ms;
+  options.batch_size = 3;
+  options.on_event = [&, part = std::move(part)](const event& e) {
+    if (e.message.user_key == "first") return;
+    ++told;
+    o.reset();
+  };
+  o = std::make_unique<outbox>(client{"k",
+                                      [&](const request&) {
+                                        in_call.pass();
+                                        return response{200};
+                                      }},
+                               options);
+  options = {};
+  REQUIRE(o->post(event_of("first")));
+  in_call.wait_for(1);
+  for (const char* id : {"a", "b", "c"}) REQUIRE(o->post(event_of(id)));  // answered, and told of, together
+  in_call.open();
+  while (!alive.expired()) std::this_thread::yield();
+  CHECK(told == 1);
+}
+
 // --- F44: durations
 
 TEST_CASE("F44: flush and close with durations at their edges", "[F44]") {
@@ -509,6 +538,28 @@ TEST_CASE("F50: the destructor waits for its time and the call in the transport,
   // The flusher's own wait moves this clock by 7 minutes at most, the worker's waits and calls by what they take.
   CHECK(time.now() - begun <= 2 * 7min + 20s + 10s);
   CHECK(log.count(kind::dropped) == 50);
+}
+
+TEST_CASE("F50: without workers, no function waits longer than its time for a backoff", "[F50]") {
+  own_time time;
+  outbox_options options;
+  time.install(options);
+  options.workers = 0;
+  options.retry.first_delay = options.retry.max_delay = 50min;
+  options.close_timeout = 2min;
+  std::chrono::milliseconds begun{};
+  {
+    outbox o{client{"k", [](const request&) { return not_sent(); }}, options};
+    REQUIRE(o.post(event_of("a")));
+    for (int i = 0; i < 30; ++i) {
+      begun = time.now();
+      CHECK(o.flush(1min).queued == 1);
+      CHECK(time.now() - begun == 1min);
+    }
+    CHECK(o.stats().attempts < 30);  // it waited for more than a minute
+    begun = time.now();
+  }
+  CHECK(time.now() - begun == 2min);
 }
 
 // --- F52: threads that meet
