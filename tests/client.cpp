@@ -8,6 +8,7 @@
 #include <clocale>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <limits>
 #include <memory>
@@ -23,6 +24,10 @@
 
 #ifndef OUTBOUND_NO_THREADS
 #include <thread>
+#endif
+#if defined(__unix__) || defined(__APPLE__)
+#include <signal.h>
+#include <sys/stat.h>
 #endif
 
 #include "support/catch.hpp"
@@ -494,6 +499,25 @@ TEST_CASE("F37: the request is complete, its headers are tokens and field values
   CHECK(prepared->headers.size() == seen.headers.size());
   CHECK(calls == 1);
   CHECK(c.prepare(u.identify().previous_id(user{"old"}))->user_key == "u\xFFold");
+
+  outbound::delivery_queue queue;  // whose requests have one header more
+  REQUIRE(queue.post(m, {}));
+  const outbound::delivery d = queue.next({});
+  const auto delivered = c.prepare(d);
+  REQUIRE(delivered);
+  REQUIRE(delivered->headers.size() == 4);
+  for (std::size_t i = 0; i < 3; ++i) {
+    CHECK(delivered->headers[i].name == seen.headers[i].name);
+    CHECK(delivered->headers[i].value == seen.headers[i].value);
+  }
+  CHECK(delivered->headers[3].name == "X-Outbound-GUID");
+  CHECK(delivered->headers[3].value == d.guid);
+  CHECK(is_field_value(d.guid));
+  CHECK(d.guid.size() == 36);
+  CHECK(delivered->guid == d.guid);
+  CHECK(delivered->url == seen.url);
+  CHECK(delivered->body == seen.body);
+  CHECK(delivered->user_key == "42");
 }
 
 TEST_CASE("client: one call is one request, whatever comes back") {
@@ -1024,6 +1048,52 @@ TEST_CASE("F75: 100 clients with their own keys and hosts, side by side", "[F75]
 
 namespace {
 
+// Every function of a queue and of an outbox, with each kind of answer.
+std::size_t deliver_everything() {
+  using std::chrono::hours;
+  std::size_t told = 0;
+  outbound::queue_options q;
+  q.seed = {1, 2};
+  q.max_messages = 5;
+  q.when_full = outbound::overflow::drop_oldest;
+  q.batch_size = 2;
+  q.on_event = [&told](const outbound::event& e) { told += e.message.body.size() + e.cause.message.size(); };
+  outbound::delivery_queue queue{q};
+  const auto at = [](int hour) {
+    return outbound::instant{std::chrono::steady_clock::time_point{hours{hour}},
+                             std::chrono::system_clock::time_point{hours{400'000 + hour}}};
+  };
+  for (int i = 0; i < 8; ++i) told += queue.post(u.track("e").property("i", i), at(0)).has_value();
+  told += queue.post(user{""}.track("e"), at(0)).error().message.size();
+  int hour = 0;
+  for (const int status : {503, 429, 500, 404, 401, 0, 422, 200}) {
+    hour += 2;
+    queue.report(queue.next(at(hour)), response{status, "", {{"Retry-After", "Sun, 06 Nov 1994 08:49:37 GMT"}}},
+                 at(hour));
+    told += queue.due() > at(hour).steady;
+  }
+  queue.close();
+  queue.abandon();
+  told += queue.stats().accepted;
+#ifndef OUTBOUND_NO_THREADS
+  for (const std::size_t workers : {std::size_t{0}, std::size_t{1}}) {
+    std::size_t calls = 0;
+    outbound::outbox_options o;
+    o.workers = workers;
+    o.retry.first_delay = std::chrono::milliseconds{0};
+    outbound::outbox box{client{secret,
+                                [&calls](const request&) {
+                                  return response{++calls == 1 ? 503 : 200, "", {{"Retry-After", "0"}}};
+                                }},
+                         o};
+    told += box.workers() + box.post(u.track("e")).has_value() + box.post(u.identify()).has_value();
+    told += box.flush(hours{1}).queued + box.flush(std::chrono::duration<double>{0.001}).queued;
+    told += box.stats().delivered + box.close(std::chrono::nanoseconds{1}).queued + calls;
+  }
+#endif
+  return told;
+}
+
 // Calls everything that is public, with values that reach the far corners.
 std::size_t use_everything() {
   std::size_t n = 0;
@@ -1051,6 +1121,7 @@ std::size_t use_everything() {
     const auto prepared = c.prepare(m);
     if (prepared) n += outbound::curl_command(*prepared).size();
   }
+  n += deliver_everything();
   n += outbound::interpret(response{500, std::string(500, '\xFF'), {}}).error().message.size();
   n += outbound::repaired("a\xED\xA0\x80z").size() + outbound::from_utf16(u"a\xD800z").size();
   n += outbound::make_error_code(errc::throttled).message().size();
@@ -1068,7 +1139,51 @@ int rounding_mode() {
   return (up > one ? 1 : 0) + (down < -one ? 2 : 0) + (nearest > one ? 4 : 0);
 }
 
+#if defined(__unix__) || defined(__APPLE__)
+// What a process shares and a library could change: each signal's handler, whether it is blocked, the mask of new
+// files.
+struct process_state {
+  std::vector<std::string> handlers{};
+  std::vector<int> blocked{};
+  mode_t mask{};
+};
+bool operator==(const process_state& a, const process_state& b) {
+  return a.handlers == b.handlers && a.blocked == b.blocked && a.mask == b.mask;
+}
+
+process_state look_at_process() {
+  process_state seen;
+  sigset_t mask;
+  sigemptyset(&mask);
+  sigprocmask(SIG_BLOCK, nullptr, &mask);
+  for (int n = 1; n < 32; ++n) {
+    struct sigaction action {};
+    if (sigaction(n, nullptr, &action) != 0) continue;
+    const auto handler = action.sa_handler;
+    std::string bytes(sizeof handler, '\0');
+    std::memcpy(&bytes[0], &handler, sizeof handler);
+    seen.handlers.push_back(bytes + std::to_string(action.sa_flags));
+    seen.blocked.push_back(sigismember(&mask, n));
+  }
+  seen.mask = umask(0);
+  umask(seen.mask);
+  return seen;
+}
+#endif
+
 }  // namespace
+
+#if defined(__unix__) || defined(__APPLE__)
+TEST_CASE("F71: signals and the mask of new files are left alone", "[F71]") {
+  const mode_t before = umask(0137);
+  const process_state want = look_at_process();
+  CHECK(want.handlers.size() > 20);
+  CHECK(want.mask == 0137);
+  CHECK(use_everything() > 1000);
+  CHECK(look_at_process() == want);
+  umask(before);
+}
+#endif
 
 TEST_CASE("F71: errno, locale, floating-point state and rand() are left alone", "[F71]") {
   CHECK(use_everything() > 1000);  // whatever is made once is made now

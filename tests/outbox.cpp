@@ -18,7 +18,12 @@
 #include <utility>
 #include <vector>
 
+#if defined(__unix__) || defined(__APPLE__)
+#include <ctime>
+#endif
+
 #include "support/catch.hpp"
+#include "support/quick.hpp"
 #include "support/threads.hpp"
 
 using namespace std::chrono_literals;
@@ -240,6 +245,53 @@ TEST_CASE("F40: the outbox is destroyed from within its transport", "[F40]") {
   CHECK(told == 4);                                    // what the call led to is told to nobody
 }
 
+TEST_CASE("F40: destroyed from within its transport, an outbox asks neither its store nor its clock any more",
+          "[F40]") {
+  struct watched : outbound::store {
+    std::atomic<bool> gone{false}, late{false};
+    std::atomic<int> appends{0};
+    void look() { late = late || gone; }
+    result<void> append(const outbound::record&) override {
+      ++appends;
+      look();
+      return {};
+    }
+    result<void> remove(const std::vector<std::uint64_t>&) override {
+      look();
+      return {};
+    }
+    result<std::vector<outbound::record>> load() override { return std::vector<outbound::record>{}; }
+  } store;
+  for (const int status : {200, 400, 503}) {
+    CAPTURE(status);
+    store.gone = false;
+    door made;
+    std::unique_ptr<outbox> o;
+    auto part = std::make_shared<int>(0);
+    const std::weak_ptr<int> alive = part;
+    outbox_options options;
+    options.close_timeout = 0ms;
+    options.store = &store;
+    options.now = [&store] {
+      store.look();
+      return instant{std::chrono::steady_clock::now(), std::chrono::system_clock::now()};
+    };
+    o = std::make_unique<outbox>(client{"k",
+                                        [&, status, part = std::move(part)](const request&) {
+                                          made.pass();
+                                          o.reset();
+                                          store.gone = true;  // as is what belongs to the outbox's owner
+                                          return response{status};
+                                        }},
+                                 options);
+    for (int i = 0; i < 3; ++i) REQUIRE(o->post(event_of("a")));
+    made.open();
+    while (!alive.expired()) std::this_thread::yield();
+    CHECK_FALSE(store.late);
+  }
+  CHECK(store.appends == 9);
+}
+
 TEST_CASE("F40: the outbox is destroyed from within on_event", "[F40]") {
   door made, gone;
   std::atomic<int> told{0};
@@ -264,6 +316,35 @@ TEST_CASE("F40: the outbox is destroyed from within on_event", "[F40]") {
   CHECK(told == 5);  // one delivered, four dropped
   gone.open();
   while (!alive.expired()) std::this_thread::yield();
+}
+
+TEST_CASE("F60: destroyed from within on_event, an outbox tells nothing more", "[F60]") {
+  door in_call;
+  std::atomic<int> told{0};
+  std::unique_ptr<outbox> o;
+  auto part = std::make_shared<int>(0);
+  const std::weak_ptr<int> alive = part;
+  outbox_options options;
+  options.close_timeout = 0ms;
+  options.batch_size = 3;
+  options.on_event = [&, part = std::move(part)](const event& e) {
+    if (e.message.user_key == "first") return;
+    ++told;
+    o.reset();
+  };
+  o = std::make_unique<outbox>(client{"k",
+                                      [&](const request&) {
+                                        in_call.pass();
+                                        return response{200};
+                                      }},
+                               options);
+  options = {};
+  REQUIRE(o->post(event_of("first")));
+  in_call.wait_for(1);
+  for (const char* id : {"a", "b", "c"}) REQUIRE(o->post(event_of(id)));  // answered, and told of, together
+  in_call.open();
+  while (!alive.expired()) std::this_thread::yield();
+  CHECK(told == 1);
 }
 
 // --- F44: durations
@@ -350,6 +431,58 @@ TEST_CASE("F44: the destructor takes any close_timeout", "[F44]") {
   }
 }
 
+#if defined(__unix__) || defined(__APPLE__)
+TEST_CASE("F44: waiting costs no processor time, however long it may be", "[F44]") {
+  // Some standard libraries take a wait of ages for one that is over: the thread turns round and round then.
+  const auto processor_time = [] {
+    timespec t{};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return std::chrono::nanoseconds{std::chrono::seconds{t.tv_sec}} + std::chrono::nanoseconds{t.tv_nsec};
+  };
+  constexpr auto longest = (std::chrono::milliseconds::max)();
+  door entered;
+  outbox_options options;
+  options.workers = 3;  // one in a call, one that watches the time, one for which there is nothing
+  options.retry.first_delay = options.retry.max_delay = options.retry.max_age = longest;
+  options.close_timeout = longest;
+  std::atomic<int> done{0};
+  door failed;
+  failed.open();
+  options.on_event = [&failed](const event& e) {
+    if (e.what == kind::retrying) failed.pass();
+  };
+  options.make_transport = [&] {
+    return transport{[&](const request& r) -> result<response> {
+      if (r.user_key == "waits") return not_sent();
+      entered.pass();
+      return response{200};
+    }};
+  };
+  outbound::options longer;
+  longer.timeout = longest;
+  outbox o{client{"k", outbound::no_transport, longer}, options};
+  REQUIRE(o.post(event_of("waits")));
+  failed.wait_for(1);
+  REQUIRE(o.post(event_of("is in a call")));
+  entered.wait_for(1);
+  std::vector<std::thread> waiting;
+  waiting.emplace_back([&] { done += !o.flush((std::chrono::hours::max)()); });
+  waiting.emplace_back([&] { done += !o.flush((std::chrono::nanoseconds::max)()); });
+  waiting.emplace_back([&] { done += !o.flush(std::chrono::duration<double>{1e300}); });
+  std::this_thread::sleep_for(100ms);  // until they wait
+  const auto before = processor_time();
+  std::this_thread::sleep_for(1s);
+  const auto spent = processor_time() - before;
+  CHECK(std::chrono::duration_cast<std::chrono::milliseconds>(spent).count() < (test::sanitized ? 100 : 10));
+  CHECK(done == 0);
+  std::thread closing{[&o] { static_cast<void>(o.close(0s)); }};  // the flushes end, since nobody delivers any more
+  for (std::thread& t : waiting) t.join();
+  entered.open();
+  closing.join();
+  CHECK(done == 3);
+}
+#endif
+
 // --- F50: the end
 
 TEST_CASE("F50: at the end every message is accounted for", "[F50]") {
@@ -409,6 +542,28 @@ TEST_CASE("F50: the destructor waits for its time and the call in the transport,
   // The flusher's own wait moves this clock by 7 minutes at most, the worker's waits and calls by what they take.
   CHECK(time.now() - begun <= 2 * 7min + 20s + 10s);
   CHECK(log.count(kind::dropped) == 50);
+}
+
+TEST_CASE("F50: without workers, no function waits longer than its time for a backoff", "[F50]") {
+  own_time time;
+  outbox_options options;
+  time.install(options);
+  options.workers = 0;
+  options.retry.first_delay = options.retry.max_delay = 50min;
+  options.close_timeout = 2min;
+  std::chrono::milliseconds begun{};
+  {
+    outbox o{client{"k", [](const request&) { return not_sent(); }}, options};
+    REQUIRE(o.post(event_of("a")));
+    for (int i = 0; i < 30; ++i) {
+      begun = time.now();
+      CHECK(o.flush(1min).queued == 1);
+      CHECK(time.now() - begun == 1min);
+    }
+    CHECK(o.stats().attempts < 30);  // it waited for more than a minute
+    begun = time.now();
+  }
+  CHECK(time.now() - begun == 2min);
 }
 
 // --- F52: threads that meet
@@ -472,6 +627,45 @@ TEST_CASE("F52: close, while messages are left, says so each time", "[F52]") {
     CHECK((left.queued == 1 && left.in_flight == 0));
   }
   CHECK(o.flush(for_ever).queued == 1);  // nobody delivers any more: it does not wait
+}
+
+TEST_CASE("F52: post is refused from when close begins, however long that waits", "[F52]") {
+  for (const std::size_t workers : {std::size_t{0}, std::size_t{1}}) {
+    CAPTURE(workers);
+    const std::thread::id closer = std::this_thread::get_id();
+    outbox* self = nullptr;
+    door entered;
+    std::vector<errc> refused;
+    const auto post_late = [&] { refused.push_back(self->post(event_of("late")).error().code); };
+    outbox_options options;
+    options.workers = workers;
+    options.wait = [&](std::condition_variable& changed, std::unique_lock<std::mutex>& lock,
+                       std::chrono::milliseconds longest) {
+      if (std::this_thread::get_id() == closer) {
+        lock.unlock();
+        post_late();
+        entered.open();
+        lock.lock();
+        longest = 1ms;  // it may have missed a notification
+      }
+      changed.wait_for(lock, longest);
+    };
+    outbox o{client{"k",
+                    [&](const request&) {
+                      if (std::this_thread::get_id() == closer) post_late();
+                      else entered.pass();
+                      return response{200};
+                    }},
+             options};
+    self = &o;
+    REQUIRE(o.post(event_of("a")));
+    if (workers != 0) entered.wait_for(1);
+    CHECK(o.close(10s));
+    REQUIRE_FALSE(refused.empty());
+    for (const errc code : refused) CHECK(code == errc::closed);
+    CHECK(o.stats().accepted == 1);
+    CHECK(o.stats().delivered == 1);
+  }
 }
 
 TEST_CASE("F52: threads in post, flush, stats and close at once", "[F52]") {
@@ -827,6 +1021,68 @@ TEST_CASE("F36: the key is not in what a factory throws", "[F36]") {
   CHECK(log.all()[0].cause.message == "a worker could not be started: cannot set X-Outbound-Key:  [key] ");
 }
 
+#endif
+
+TEST_CASE("F36: the key is in nothing that is told or kept", "[F36]") {
+  static const std::string key = "pk_live_4711_topsecret";
+  struct memory : outbound::store {
+    std::vector<outbound::record> kept{};
+    result<void> append(const outbound::record& r) override {
+      kept.push_back(r);
+      return {};
+    }
+    result<void> remove(const std::vector<std::uint64_t>&) override { return {}; }
+    result<std::vector<outbound::record>> load() override { return std::vector<outbound::record>{}; }
+  } store;
+  own_time time;
+  event_log log;
+  outbox_options options;
+  time.install(options);
+  log.install(options);
+  options.store = &store;
+  options.workers = 0;
+  int calls = 0, with_key = 0;
+  outbox o{
+      client{key,
+             [&](const request& r) -> result<response> {
+               const std::string* const sent = outbound::find_header(r.headers, "X-Outbound-Key");
+               with_key += sent != nullptr && *sent == key;
+               const std::string said = "the key " + key + " is unknown";
+               switch (++calls) {
+                 case 1: return outbound::error{errc::not_sent, 0, said, {}};
+                 case 2:
+                   return outbound::error{errc::no_response, 0, "", {{outbound::defect::missing, "/" + key, said}}};
+                 case 3: return response{401, R"({"error":{"Message":")" + said + R"("}})", {{"X", key}}};
+                 case 4: return response{404, said, {}};
+                 case 5: return response{503, std::string(190, '.') + key, {}};
+                 case 6: return response{500, said, {}};
+#ifdef __cpp_exceptions
+                 case 7: throw std::runtime_error{said};
+#endif
+                 default: return response{400, said, {}};
+               }
+             }},
+      options};
+  REQUIRE(o.post(event_of("a")));
+  CHECK(o.flush(1h));
+  CHECK(calls >= 7);
+  CHECK(with_key == calls);
+  std::string all;
+  int causes = 0;
+  for (const event& e : log.all()) {
+    causes += e.what == kind::retrying || e.what == kind::held || e.what == kind::failed;
+    all += e.cause.message + '\n' + e.message.path + e.message.body + e.message.guid + e.message.user_key + '\n';
+    for (const outbound::problem& p : e.cause.problems) all += p.where + p.why + '\n';
+  }
+  for (const outbound::record& r : store.kept) all += r.path + r.body + r.guid + r.user_key + '\n';
+  CHECK(causes == calls);
+  CHECK(log.count(kind::failed) == 1);
+  CHECK(store.kept.size() == 1);
+  CHECK(all.find("the key  [key]  is unknown") != std::string::npos);
+  CHECK(all.find(key.substr(0, 8)) == std::string::npos);  // nor a part of it, where a text is cut
+}
+
+#ifdef __cpp_exceptions
 TEST_CASE("outbox: a client that was moved from") {
   client gone{"a-key", answering(200)};
   const client taken{std::move(gone)};

@@ -289,6 +289,43 @@ TEST_CASE("problems: ill-formed UTF-8 in every text") {
   }
 }
 
+// What stands at a JSON Pointer of a body.
+nlohmann::json at_place(const message& m, const std::string& where) {
+  const auto parsed = nlohmann::json::parse(body(m), nullptr, false);
+  const nlohmann::json::json_pointer place{where};
+  return parsed.contains(place) ? parsed[place] : nlohmann::json{};
+}
+
+TEST_CASE("F5: a NUL in every text and in every key, as a string and as a view", "[F5]") {
+  using namespace std::string_view_literals;
+  for (const std::string_view s : {"a\0b"sv, "\0"sv, "\0ab"sv, "ab\0"sv, "a text on the heap\0 of any library\0\0"sv}) {
+    const std::string owned{s};
+    for (const text_place& p : text_places) {
+      CAPTURE(p.where, s.size());
+      for (const message& m : {p.make(s), p.make(owned)}) {
+        CHECK(m.valid());
+        CHECK(at_place(m, p.where) == owned);
+      }
+    }
+    for (const key_place& p : key_places) {
+      CAPTURE(p.where, s.size());
+      for (const message& m : {p.make(s), p.make(owned)}) {
+        CHECK(m.valid());
+        const auto object = at_place(m, std::string{p.where, std::string_view{p.where}.size() - 1});
+        CHECK(object.contains(owned));
+      }
+    }
+    const std::optional<std::string> perhaps{owned};
+    CHECK(at_place(u.identify().email(perhaps), "/email") == owned);
+    CHECK(at_place(u.identify().email(owned), "/email") == owned);
+    CHECK(at_place(u.identify().timezone(s), "/timezone") == owned);
+    CHECK(at_place(u.identify().apns(std::vector<std::string>{owned, "t"}), "/apns/0") == owned);
+    CHECK(at_place(u.subscribe({s, 1}), "/campaign_ids/0") == owned);
+    CHECK(at_place(u.identify().previous_id(user{owned}), "/previous_id") == owned);
+    CHECK(user{s}.track("e").user_key() == s);
+  }
+}
+
 TEST_CASE("problems: a null pointer in every text") {
   for (const text_place& p : text_places) {
     CAPTURE(p.where);

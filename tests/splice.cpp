@@ -614,7 +614,7 @@ TEST_CASE("F30: UTF-8 without a BOM, and no other encoding", "[F30]") {
 }
 
 TEST_CASE("F31: long texts of one kind come to an end", "[F31]") {
-  // That time is linear is shown by counting instructions (tests/bench, callgrind); quadratic work would not end here.
+  // That time is linear is shown by counting instructions (contract/linear.py); quadratic work would not end here.
   const std::size_t n = quick() ? std::size_t{1} << 20 : std::size_t{8} << 20;
   const auto fill = [n](std::string_view head, std::string_view body, std::string_view tail) {
     return std::string{head} + repeated(body, n / body.size()) + std::string{tail};

@@ -42,7 +42,36 @@ std::string body(const std::string& id, const std::string& event, double price) 
 }
 '''
 
-
+ONE_PROGRAM = ONE_TRACK + '''#include <cstdio>
+int main(int count, char** arguments) {
+  const std::string s = body(arguments[0], "signup", 0.5 * count);
+  return std::fwrite(s.data(), 1, s.size(), stdout) == s.size() ? 0 : 1;
+}
+'''
+# Sizes that wrap where size_t has 32 bits.
+SIZES = r'''#include "outbound.hpp"
+#include <new>
+#include "expect.hpp"
+static_assert(sizeof(std::size_t) == 4);
+int main() {
+  constexpr std::size_t most = static_cast<std::size_t>(-1);
+  for (const std::size_t n : {most, most - 1, most - 4, most - 16, most - 100, most - 2000, most / 2 + 1, most / 2, most / 2 - 16}) {
+    outbound::detail::writer w;
+    w.append("kept");
+    bool refused = false;
+    try {
+      w.reserve(n);
+    } catch (const std::bad_alloc&) {
+      refused = true;
+    }
+    EXPECT(refused && w.view() == "kept");
+  }
+  // Six bytes for each of a text's: its size is computed as it grows, and is right.
+  const std::string s(3000001, '\1');
+  const outbound::array a = outbound::array::of(s);
+  EXPECT(a.text().size() == 6 * s.size() + 4 && a.text().substr(a.text().size() - 8) == "\\u0001\"]");
+}
+'''
 IMPLEMENTATION = '#define OUTBOUND_IMPLEMENTATION\n#include "outbound.hpp"\n'
 
 
@@ -55,10 +84,11 @@ def silent(compiler, warnings, levels):
             done = compiler.output(warnings + ['-Werror', level, '-c', '-o', os.devnull], USE_ALL, std=std)
             if done.returncode != 0:
                 fail('%s %s %s warns:' % (compiler, std, level), done.stdout)
-    for source in (USE_ALL, IMPLEMENTATION):
-        done = compiler.output(warnings + ['-Werror', '-DOUTBOUND_SEPARATE', levels[0], '-c', '-o', os.devnull], source)
-        if done.returncode != 0:
-            fail('%s with OUTBOUND_SEPARATE warns:' % compiler, done.stdout)
+    for source in (USE_ALL, IMPLEMENTATION):  # the latter has code for the queue and the outbox as well
+        for level in levels:
+            done = compiler.output(warnings + ['-Werror', '-DOUTBOUND_SEPARATE', level, '-c', '-o', os.devnull], source)
+            if done.returncode != 0:
+                fail('%s %s with OUTBOUND_SEPARATE warns:' % (compiler, level), done.stdout)
 
 
 def warnings(compiler):
@@ -76,12 +106,60 @@ def warnings_32_bit(compiler):
     silent(toolchain.Compiler([name], compiler.include), GCC_WARNINGS, ['-O2'])
 
 
+def sizes_32_bit(compiler):
+    """[F62] A size beyond all memory is bad_alloc where size_t has 32 bits as well, never a small block."""
+    if '__cpp_exceptions' not in compiler.macros:
+        skip('without exceptions there is no bad_alloc')
+    arm, multiarch = 'arm-linux-gnueabihf', '/usr/include/x86_64-linux-gnu'
+    ways = [(compiler.command, ['-m32', '-idirafter', multiarch], runner) for runner in ([], ['qemu-i386'])]
+    ways.append(([arm + '-g++'], [], ['qemu-arm', '-L', '/usr/' + arm]))
+    with toolchain.scratch() as folder:
+        for command, flags, runner in ways:
+            if not all(toolchain.find_first(tool) for tool in command[:1] + runner[:1]):
+                continue
+            program, probe = (pathlib.Path(folder) / name for name in ('sizes', 'probe'))
+            there = toolchain.Compiler(command, compiler.include)
+            if there.output(flags + ['-o', probe], '#include <string>\nint main() { return std::string().size(); }\n').returncode != 0 \
+                    or not starts(runner + [probe]):
+                continue
+            done = there.output(flags + ['-O2', '-o', program], SIZES)
+            if done.returncode != 0:
+                fail('does not build for 32 bits:', done.stdout)
+            done = toolchain.run(runner + [program])
+            if done.returncode != 0:
+                fail('%s ended with %d:' % (' '.join(command + flags), done.returncode), done.stdout)
+            print('with', *command, *flags)
+            return
+    skip('nothing here builds and runs programs of 32 bits')
+
+
+def starts(command):
+    try:
+        return toolchain.run(command).returncode == 0
+    except OSError:
+        return False
+
+
 def weverything(compiler):
     """[F69] clang 19: every warning that there is, but for the named ones."""
     name = toolchain.find_first('clang++-19')
     if name is None:
         skip('clang++-19 is not installed')
     silent(toolchain.Compiler([name], compiler.include), CLANG_WARNINGS, ['-O1'])
+
+
+def windows(compiler):
+    """[F67] After the real <windows.h>, by mingw: it compiles, and links."""
+    name = toolchain.find_first('x86_64-w64-mingw32-g++-posix', 'x86_64-w64-mingw32-g++')
+    if name is None:
+        skip('no g++ for Windows is installed')
+    there = toolchain.Compiler([name], compiler.include)
+    for std in [s for s in STANDARDS if there.accepts([s])]:
+        done = there.call(GCC_WARNINGS + ['-Werror', '-O1', '-fsyntax-only', HERE / 'windows_include.cpp'], std=std)
+        if done.returncode != 0:
+            fail('%s %s after <windows.h>:' % (name, std), done.stdout)
+    with toolchain.scratch() as folder:
+        there.must(['-O1', HERE / 'windows_include.cpp', '-o', pathlib.Path(folder) / 'windows.exe'], 'windows_include.cpp')
 
 
 def frames(compiler):
@@ -98,10 +176,14 @@ def frames(compiler):
 
 
 def frame_sizes(compiler, level, bound):
-    done = compiler.output([level, '-Wframe-larger-than=%d' % bound, '-c', '-o', os.devnull], USE_ALL)
-    if done.returncode != 0:
-        fail('does not build at ' + level, done.stdout)
-    return re.findall(r'outbound\.hpp:(\d+):\d+: warning: (?:the |stack )?frame size (?:of |\()(\d+)', done.stdout)
+    found = []
+    # The implementation by itself has every function, those of the queue and of the outbox's workers among them.
+    for macros, source in (([], USE_ALL), (['-DOUTBOUND_SEPARATE'], IMPLEMENTATION)):
+        done = compiler.output(macros + [level, '-Wframe-larger-than=%d' % bound, '-c', '-o', os.devnull], source)
+        if done.returncode != 0:
+            fail('does not build at ' + level, done.stdout)
+        found += re.findall(r'outbound\.hpp:(\d+):\d+: warning: (?:the |stack )?frame size (?:of |\()(\d+)', done.stdout)
+    return found
 
 
 def size(compiler):
@@ -125,6 +207,30 @@ def size(compiler):
         print('not the reference compiler (g++ 12, x86-64): printed, not asserted')
     elif text > GOAL_TEXT:
         fail('more than %d bytes of code for one track: %d' % (GOAL_TEXT, text))
+    collected(compiler, reference)
+
+
+def collected(compiler, reference):
+    """A small program, its sections collected: code and constants, and nothing of what it does not use."""
+    flags = ['-Os', '-ffunction-sections', '-fdata-sections', '-Wl,--gc-sections']
+    size_of, names_of = toolchain.find_first('size'), toolchain.find_first('nm')
+    with toolchain.scratch() as folder:
+        program = pathlib.Path(folder) / 'program'
+        if names_of is None or compiler.output(flags + ['-o', program], 'int main() {}\n').returncode != 0:
+            print('no nm, or no linker that collects sections: not looked at')
+            return
+        done = compiler.output(flags + ['-o', program], ONE_PROGRAM)
+        if done.returncode != 0:
+            fail('does not build with collected sections:', done.stdout)
+        sections = dict(re.findall(r'^(\.\S+)\s+(\d+)', toolchain.run([size_of, '-A', program]).stdout, re.MULTILINE))
+        names = toolchain.run([names_of, '-C', program]).stdout
+    total = int(sections['.text']) + int(sections['.rodata'])
+    print('a program of one track, sections collected: %d bytes of code and constants at -Os' % total)
+    unused = re.findall(r'^.*outbound::\S*::(?:delivery_queue|outbox|client|batch|json_checker)::.*$', names, re.MULTILINE)
+    if unused or 'writer::' not in names:
+        fail('in a program that does not use it:', *unused[:10])
+    if reference and total > GOAL_TEXT:
+        fail('more than %d bytes of code and constants: %d' % (GOAL_TEXT, total))
 
 
 def code_size(compiler, flags):
@@ -149,8 +255,8 @@ def one_definition(compiler):
         skip('needs gcc with -flto -Wodr; this is ' + str(compiler))
     with toolchain.scratch() as folder:
         program = pathlib.Path(folder) / 'odr'
-        compiler.must(['-O2', '-flto', '-Werror=odr', '-Werror=lto-type-mismatch', HERE / 'odr_a.cpp', HERE / 'odr_b.cpp',
-                       '-o', program], 'the two units with -flto -Werror=odr')
+        compiler.must(['-O2', '-flto', '-Werror=odr', '-Werror=lto-type-mismatch', '-Wl,--warn-common,--fatal-warnings',
+                       HERE / 'odr_a.cpp', HERE / 'odr_b.cpp', '-o', program], 'the two units with -flto -Werror=odr')
         done = toolchain.run([program])
         if done.returncode != 0:
             fail('the two units, linked with -flto, disagree:', done.stdout)
@@ -199,8 +305,8 @@ def no_shared_symbols(_, first, second):
     print('%d and %d symbols of ours, none in both' % (len(a), len(b)))
 
 
-CHECKS = {f.__name__: f for f in (warnings, warnings_32_bit, weverything, frames, size, one_definition, separate,
-                                no_shared_symbols)}
+CHECKS = {f.__name__: f for f in (warnings, warnings_32_bit, weverything, sizes_32_bit, windows, frames, size, one_definition,
+                                  separate, no_shared_symbols)}
 if __name__ == '__main__':
     OWN, COMPILER = toolchain.arguments(1)
     if OWN[0] not in CHECKS:

@@ -141,9 +141,9 @@ def no_random_source(header, _):
 def global_state(header, _):
     """[F71, F77] No function that reads or changes what a process shares: locale, environment, C time, errno, files."""
     complain('process-wide state', where(
-        header, r'\b(setlocale|localeconv|std::locale|getenv|setenv|errno|strtod|strtof|atof|[sf]?n?printf|gmtime\w*|'
-        r'localtime\w*|mktime|timegm|strftime|put_time|get_time|signal|raise|feset\w+|umask|fopen|std::c(out|err|log)|'
-        r'isdigit|isspace|isalpha|tolower|toupper|stod|stof)\s*\('))
+        header, r'\b(setlocale|localeconv|getenv|setenv|strtod|strtof|atof|[sf]?n?printf|gmtime\w*|localtime\w*|mktime|'
+        r'timegm|strftime|put_time|get_time|signal|sigaction|raise|feset\w+|umask|fopen|isdigit|isspace|isalpha|tolower|'
+        r'toupper|stod|stof)\s*\(|\b(errno|std::locale|std::c(in|out|err|log))\b'))
 
 
 def version(header, _):

@@ -31,7 +31,10 @@ static view_of_header look() {
                    outbound::message, outbound::identify, outbound::track, outbound::batch, outbound::header,
                    outbound::request, outbound::response, outbound::error, outbound::problem, outbound::result<void>,
                    outbound::result<outbound::response>, outbound::transport, outbound::options, outbound::client,
-                   outbound::detail::writer, outbound::detail::key_set, outbound::detail::erased>(),
+                   outbound::retry_policy, outbound::guid_seed, outbound::instant, outbound::record, outbound::store,
+                   outbound::event, outbound::queue_options, outbound::delivery, outbound::delivery_stats,
+                   outbound::delivery_queue, outbound::detail::queued, outbound::detail::writer,
+                   outbound::detail::key_set, outbound::detail::erased>(),
           everything::run()};
 }
 

@@ -1,9 +1,12 @@
 // [F74] All of it on a thread with a stack of 64 KiB, which has an unreadable page below it: deep values of one's own
-// types, deep JSON, everything else. Says how much of the stack was used.
+// types, deep JSON, everything else, and what a worker does: takes, sends, is answered, tells. Says how much of the
+// stack was used.
 #include <pthread.h>
 #include <sys/mman.h>
 
+#include <chrono>
 #include <cstring>
+#include <stdexcept>
 
 #include "everything.hpp"
 #include "expect.hpp"
@@ -66,10 +69,49 @@ void json_text() {
   EXPECT(!m.valid() && m.problems()[0].what == outbound::defect::too_deep);
 }
 
+// With its caller for a worker, so that it is on this stack: batches, each kind of answer, exceptions, events, a store.
+void delivery() {
+  struct memory : outbound::store {
+    std::vector<outbound::record> kept{};
+    outbound::result<void> append(const outbound::record& r) override {
+      kept.push_back(r);
+      return {};
+    }
+    outbound::result<void> remove(const std::vector<std::uint64_t>&) override { return {}; }
+    outbound::result<std::vector<outbound::record>> load() override { return kept; }
+  } store;
+  std::size_t calls = 0, told = 0;
+  outbound::outbox_options options;
+  options.workers = 0;
+  options.batch_size = 10;
+  options.store = &store;
+  options.retry.first_delay = options.retry.max_delay = std::chrono::milliseconds{0};
+  options.on_event = [&told](const outbound::event& e) { told += e.message.body.size(); };
+  outbound::outbox o{outbound::client{"private-key",
+                                      [&calls](const outbound::request&) -> outbound::result<outbound::response> {
+                                        switch (++calls) {
+                                          case 1: return outbound::error{outbound::errc::not_sent, 0, "no route", {}};
+#ifdef __cpp_exceptions
+                                          case 2: throw std::runtime_error{std::string(5000, 'x')};
+#endif
+                                          case 3: return outbound::response{503, "", {{"Retry-After", "0"}}};
+                                          case 4: return outbound::response{422, std::string(100000, '{'), {}};
+                                          default: return outbound::response{200};
+                                        }
+                                      }},
+                     std::move(options)};
+  for (int i = 0; i < 50; ++i)
+    EXPECT(o.post(outbound::user{i % 20}.track("e").property("text", std::string(3000, 'x'))));
+  EXPECT(o.flush(std::chrono::hours{1}));
+  EXPECT(o.close(std::chrono::hours{1}));
+  EXPECT(o.stats().delivered == 50 && calls > 5 && told > 50 * 3000);
+}
+
 void* work(void*) {
   own_types();
   json_text();
   EXPECT(everything::run().size() > 5000);
+  delivery();
   return nullptr;
 }
 

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <memory>
 #include <set>
 #include <string>
 
@@ -49,13 +50,15 @@ outcome deliver(std::size_t workers, std::size_t expected) {
   options.make_transport = [] {
     return outbound::transport{[](const outbound::request&) { return outbound::response{200}; }};
   };
-  options.on_event = [&](const outbound::event& e) {
+  const auto held = std::make_shared<int>(0);
+  options.on_event = [&, held](const outbound::event& e) {
     delivered += e.what == outbound::event::kind::delivered;
     if (e.what != outbound::event::kind::worker_failed) return;
     ++failed;
     seen.message = e.cause.message;
   };
   attempts = 0;
+  const long holders = held.use_count();
   {
     outbound::outbox o{outbound::client{"k", outbound::no_transport}, options};
     EXPECT(o.workers() == expected);
@@ -64,7 +67,8 @@ outcome deliver(std::size_t workers, std::size_t expected) {
     EXPECT(o.flush(for_ever));
     EXPECT(o.stats().delivered == 50);
     for (int i = 0; i < 50; ++i) EXPECT(o.post(outbound::user{i}.track("e")));
-  }  // the destructor delivers the others
+  }                                     // the destructor delivers the others
+  EXPECT(held.use_count() == holders);  // and nothing stays behind
   seen.worker_failed = failed;
   seen.delivered = delivered;
   return seen;
