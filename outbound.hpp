@@ -34,7 +34,7 @@
 //   The library opens no socket. You give it a callable `result<response>(const request&)` which makes one HTTP request
 //   and returns what came back, or an error: `errc::not_sent` if surely nothing left this machine (no route, no
 //   connection, no TLS handshake), `errc::no_response` if the request may have been processed. Ready ones to copy are
-//   in examples/transports. It must verify TLS, must not follow redirects and must not send again by itself;
+//   in examples/transports. It must verify TLS, must not follow redirects, send again by itself or leave by longjmp;
 //   `request.timeout` says how long it may take. If you own an event loop, use `prepare` and `interpret` and do the I/O
 //   in between:
 //
@@ -437,7 +437,8 @@ class element {
 /// lists what converts; what does not, such as `char`, `wchar_t` and pointers, does not compile. A user's own type
 /// converts through `void to_outbound(outbound::object&, const T&)`, which makes an object, or `to_outbound(const T&)`,
 /// which returns the value to write; both are found by argument-dependent look-up. What no reference binds to, a
-/// bit-field or a static member that is only declared, is given as a copy: `+flags.bits`.
+/// bit-field or a static member that is only declared, is given as a copy: `+flags.bits`. Integers are written in full;
+/// receivers that read numbers as doubles lose digits beyond 2^53 (RFC 8259, section 6): send those as text.
 class value : public element {
  public:
   /// As an element, and from array braces: {"a", 1}.

@@ -473,7 +473,7 @@ TEST_CASE("F44: waiting costs no processor time, however long it may be", "[F44]
   const auto before = processor_time();
   std::this_thread::sleep_for(1s);
   const auto spent = processor_time() - before;
-  CHECK(std::chrono::duration_cast<std::chrono::milliseconds>(spent).count() < (test::sanitized ? 100 : 10));
+  CHECK(std::chrono::duration_cast<std::chrono::milliseconds>(spent).count() < (test::quick() ? 100 : 10));
   CHECK(done == 0);
   std::thread closing{[&o] { static_cast<void>(o.close(0s)); }};  // the flushes end, since nobody delivers any more
   for (std::thread& t : waiting) t.join();
@@ -584,36 +584,6 @@ TEST_CASE("F52: close twice, before any post, and post after close", "[F52]") {
     CHECK(o.stats().accepted == 0);
   }
   outbox never_used{client{"k", answering(200)}};
-}
-
-TEST_CASE("F52: post is refused while close still waits", "[F52]") {
-  door calls, waits;
-  std::atomic<bool> closes{false};
-  outbox_options options;
-  options.wait = [&](std::condition_variable& changed, std::unique_lock<std::mutex>& lock,
-                     std::chrono::milliseconds longest) {
-    if (closes) waits.open();
-    changed.wait_for(lock, longest);
-  };
-  outbox o{client{"k",
-                  [&calls](const request&) {
-                    calls.pass();
-                    return response{200};
-                  }},
-           options};
-  REQUIRE(o.post(event_of("a")));
-  calls.wait_for(1);
-  closes = true;
-  remaining left;
-  std::thread closing{[&] { left = o.close(for_ever); }};
-  waits.pass();
-  const result<void> posted = o.post(event_of("b"));
-  REQUIRE_FALSE(posted);
-  CHECK(posted.error().code == errc::closed);
-  calls.open();
-  closing.join();
-  CHECK(left);
-  CHECK(o.stats().delivered == 1);
 }
 
 TEST_CASE("F52: close, while messages are left, says so each time", "[F52]") {
