@@ -33,8 +33,8 @@ static view_of_header look() {
                    outbound::result<outbound::response>, outbound::transport, outbound::options, outbound::client,
                    outbound::retry_policy, outbound::guid_seed, outbound::instant, outbound::record, outbound::store,
                    outbound::event, outbound::queue_options, outbound::delivery, outbound::delivery_stats,
-                   outbound::delivery_queue, outbound::detail::queued, outbound::detail::writer,
-                   outbound::detail::key_set, outbound::detail::erased>(),
+                   outbound::delivery_queue, outbound::detail::writer, outbound::detail::key_set,
+                   outbound::detail::erased>(),
           everything::run()};
 }
 
