@@ -847,6 +847,26 @@ struct queue_life {
 
 }  // namespace
 
+TEST_CASE("F61: without any memory, what is answered leaves the queue, and its store later", "[F61]") {
+  queue_life life{0, false};
+  outbound::queue_options o = life.options();
+  o.batch_size = 2;
+  o.on_event = {};
+  outbound::delivery_queue q{std::move(o)};
+  for (int i = 0; i < 15; ++i) REQUIRE(q.post(user{i}.track("e"), test::at({})));
+  std::vector<outbound::delivery> taken(8);
+  for (outbound::delivery& d : taken) d = q.next(test::at({}));
+  REQUIRE(life.kept.records.size() == 22);  // seven are records of batches
+  life.kept.removing = test::memory_store::mood::refuses;
+  watch(1, true);
+  for (outbound::delivery& d : taken) q.report(std::move(d), response{200}, test::at({}));
+  watch();
+  CHECK(q.stats().delivered == 15);
+  life.kept.removing = test::memory_store::mood::good;
+  CHECK(!q.next(test::at(std::chrono::seconds{1})));
+  CHECK(life.kept.records.empty());
+}
+
 TEST_CASE("F61: allocations of a delivery queue, its store and its restart fail", "[F61]") {
   for (const bool for_ever : {false, true}) {
     bool starved = true;
