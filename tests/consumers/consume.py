@@ -57,8 +57,8 @@ class Place:
         run(self.folder / 'app')
 
     def meson(self, project):
-        """Builds and tests it; what comes as a subproject is to bring no target of its own."""
-        run('meson', 'setup', self.folder / 'build', project, env=self.environment)
+        """Builds and tests it; what comes as a subproject is to bring no target of its own, and to need no CMake."""
+        run('meson', 'setup', self.folder / 'build', project, env=dict(self.environment, CMAKE='no-cmake-here'))
         targets = [t['name'] for t in json.loads(run('meson', 'introspect', '--targets', self.folder / 'build'))]
         if targets != ['app']:
             sys.exit('a subproject brings targets of its own: %s' % targets)
@@ -85,7 +85,7 @@ def folders(place):
     for name, datadir, includedir in (('deep', 'lib/some/share', 'include/some'), ('absolute', 'share', str(place.folder / 'headers'))):
         build, prefix = place.folder / ('build-' + name), place.folder / name
         run('meson', 'setup', build, place.source, '-Dtests=disabled', '-Dexamples=disabled', '-Dprefix=%s' % prefix,
-            '-Ddatadir=%s' % datadir, '-Dincludedir=%s' % includedir, env=place.environment)
+            '-Ddatadir=%s' % datadir, '-Dincludedir=%s' % includedir, env=dict(place.environment, CMAKE='no-cmake-here'))
         run('meson', 'install', '-C', build, '--quiet')
         shutil.rmtree(place.folder / 'build', ignore_errors=True)
         place.cmake('cmake', '-Doutbound_DIR=%s' % (prefix / datadir / 'cmake' / 'outbound'))

@@ -5,10 +5,9 @@ get_filename_component(SOURCE_PATH "${CURRENT_PORT_DIR}/../../.." ABSOLUTE)
 file(INSTALL "${SOURCE_PATH}/outbound.hpp" DESTINATION "${CURRENT_PACKAGES_DIR}/include")
 
 set(includes "\${CMAKE_CURRENT_LIST_DIR}/../../include")
-configure_file("${SOURCE_PATH}/examples/packaging/cmake/outboundConfig.cmake"
-               "${CURRENT_PACKAGES_DIR}/share/${PORT}/outboundConfig.cmake" @ONLY)
-include(CMakePackageConfigHelpers)
-write_basic_package_version_file("${CURRENT_PACKAGES_DIR}/share/${PORT}/outboundConfigVersion.cmake"
-                                 VERSION "${VERSION}" COMPATIBILITY SameMajorVersion ARCH_INDEPENDENT)
+set(version "${VERSION}")
+foreach(file outboundConfig.cmake outboundConfigVersion.cmake)
+  configure_file("${SOURCE_PATH}/examples/packaging/cmake/${file}" "${CURRENT_PACKAGES_DIR}/share/${PORT}/${file}" @ONLY)
+endforeach()
 
 vcpkg_install_copyright(FILE_LIST "${SOURCE_PATH}/LICENSE")
