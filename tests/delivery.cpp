@@ -2155,3 +2155,18 @@ TEST_CASE("bug: a batch expired when the oldest of its members did, if that was 
   CHECK(queue.stats().failed == 0);
   CHECK(queue.stats().queued == 2);
 }
+
+TEST_CASE("a batch expires with the last of its members, not with the first") {
+  queue_options o = batching(2);
+  o.retry.max_age = 15s;
+  rig r{o};
+  r.post(user{"a"}.track("1"));
+  r.now = 10s;
+  r.post(user{"b"}.track("2"));
+  delivery both = r.take();
+  REQUIRE(both.body == R"([{"user_id":"a","event":"1"},{"user_id":"b","event":"2"}])");
+  r.now = 16s;
+  r.answer(std::move(both), 503);
+  CHECK(r.queue.stats().failed == 0);
+  CHECK(r.queue.stats().queued == 2);
+}
