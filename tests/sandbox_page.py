@@ -151,6 +151,8 @@ class Case(sandbox.Case):
         self.browser.open('about:blank')  # else only the anchor would change
         self.browser.open(f'http://127.0.0.1:{self.box.port}/{anchor}')
         self.browser.until_text('Live')
+        # Until its numbers are there: they move the tabs, and a click would go where one was.
+        self.browser.until(r'return /Campaigns \d/.test(document.body.innerText)')
 
     def post(self, path, body, **more):
         return self.outcome(path, body if isinstance(body, bytes) else json.dumps(body).encode(), **more)

@@ -31,7 +31,7 @@ class memory_store final : public outbound::store {
 
   outbound::result<void> append(const outbound::record& r) override {
     ++appends;
-    if (!fine(appending)) return outbound::error{outbound::errc::store_failed, 0, "the disk is full", {}};
+    if (!fine(appending)) return outbound::error{outbound::errc::store_failed, 0, complaint(appending), {}};
     records.insert_or_assign(r.id, r);  // whole or not at all, also without memory
     return {};
   }
@@ -48,6 +48,14 @@ class memory_store final : public outbound::store {
     return all;
   }
 
+  // What it says of itself when it cannot append.
+  static const char* complaint([[maybe_unused]] mood m) {
+#ifdef __cpp_exceptions
+    if (m == mood::throws) return "the disk is gone";
+#endif
+    return "the disk is full";
+  }
+
   std::map<std::uint64_t, outbound::record> records{};
   mood appending{};
   mood removing{};
@@ -58,7 +66,7 @@ class memory_store final : public outbound::store {
  private:
   static bool fine(mood m) {
 #ifdef __cpp_exceptions
-    if (m == mood::throws) throw std::runtime_error{"the disk is gone"};
+    if (m == mood::throws) throw std::runtime_error{complaint(m)};
 #endif
     return m == mood::good;
   }
