@@ -8,6 +8,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "../support/engine.hpp"
 #include "everything.hpp"
 #include "expect.hpp"
 
@@ -71,15 +72,7 @@ void json_text() {
 
 // With its caller for a worker, so that it is on this stack: batches, each kind of answer, exceptions, events, a store.
 void delivery() {
-  struct memory : outbound::store {
-    std::vector<outbound::record> kept{};
-    outbound::result<void> append(const outbound::record& r) override {
-      kept.push_back(r);
-      return {};
-    }
-    outbound::result<void> remove(const std::vector<std::uint64_t>&) override { return {}; }
-    outbound::result<std::vector<outbound::record>> load() override { return kept; }
-  } store;
+  test::memory_store store;
   std::size_t calls = 0, told = 0;
   outbound::outbox_options options;
   options.workers = 0;
