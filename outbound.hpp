@@ -1274,7 +1274,7 @@ struct instant {
 struct retry_policy {
   std::chrono::milliseconds first_delay{500};     ///< backoff: 0 .. min(max_delay, first_delay * 2^n), at random
   std::chrono::milliseconds max_delay{60'000};    ///< ("full jitter": AWS Architecture Blog, 2015)
-  std::chrono::milliseconds max_age{86'400'000};  ///< since this process accepted it, without the time on hold
+  std::chrono::milliseconds max_age{86'400'000};  ///< as `event::age` says
   unsigned max_attempts{10};   ///< that end in `malformed_json`; of a batch, and then of each member alone
   bool retry_ambiguous{true};  ///< track, too, is sent again after a lost answer, 502 and 504; after a restart, always
   unsigned budget{100};  ///< retries at once, of all messages; 10 a second come back, and one for each good answer
@@ -1307,7 +1307,7 @@ struct record {
 
 /// Durability: where a queue keeps what it accepted until it is answered. Derive from it; examples/stores has one on
 /// SQLite. Its functions are called one at a time, must not call the queue or outbox that calls them, and may throw;
-/// what they say of an error is passed on as it is.
+/// their errors are told as `store_failed` (but for out_of_memory), with what they say, cut at 400 bytes.
 class store {
  public:
   virtual ~store() = default;
@@ -1325,7 +1325,7 @@ struct event {
   /// What there is to tell.
   enum class kind : unsigned char {
     delivered,
-    retrying,       ///< it failed for now, and will be sent again
+    retrying,       ///< it failed for now, and will be sent again; of a batch, its first message is told
     failed,         ///< lost: `why`, `cause`
     dropped,        ///< lost: `why`
     held,           ///< the queue or a path waits, probing: the set-up is wrong (`cause`), or the API is not available
@@ -1336,9 +1336,10 @@ struct event {
   kind what{};                      ///< what it is about
   loss why{};                       ///< if it is lost
   record message{};                 ///< what it is about, where it is about one
-  outbound::error cause{};          ///< what was answered; code 0: nothing bad
+  outbound::error cause{};          ///< the answer, of what expires the last one; code 0: nothing bad
   unsigned attempts{};              ///< requests made for it
-  std::chrono::milliseconds age{};  ///< since it was accepted, without the time on hold
+  std::chrono::milliseconds age{};  ///< since this process accepted it, without the time on hold for the set-up's sake
+  std::uint64_t number{};           ///< rises in the order of what happened, which threads may tell in another order
 };
 
 /// Counts since the start. At every moment accepted = delivered + failed + dropped + queued + in_flight.
@@ -1381,7 +1382,8 @@ struct queue_options {
                               ///< a 404, 405 or 410 to a batch they leave one by one for an hour
   guid_seed seed{};           ///< another one in each process: equal seeds give equal GUIDs to equal messages
   outbound::store* store{};   ///< must outlive the queue; null: memory only
-  callback<void(const event&)> on_event{};  ///< called when the queue is consistent again; may call it
+  callback<void(const event&)> on_event{};  ///< called when the queue is consistent again; may call it, and is called
+                                            ///< with what comes of that when it has returned
 };
 
 /// A request to make, and the ticket to report its answer with. Move-only.
@@ -1556,6 +1558,7 @@ class delivery_queue {
   std::vector<detail::lane> lanes_{};
   std::vector<std::uint64_t> answered_{};  // that the store still has
   std::vector<event> events_{};
+  std::uint64_t event_number_{};
   delivery_stats stats_{};
   std::uint64_t next_id_{1};
   std::uint64_t random_{};
@@ -1573,6 +1576,7 @@ class delivery_queue {
   detail::age_clock clock_{};
   bool started_{false};
   bool closed_{false};
+  bool telling_{false};
 };
 
 #ifndef OUTBOUND_NO_THREADS
@@ -4959,6 +4963,8 @@ struct queued {
   unsigned failures{};       // that backoff counts
   unsigned server_errors{};  // malformed_json
   unsigned waits_for{};      // lines in which it is not the first
+  errc code{};               // of the last answer, as is
+  int status{};              // this
   state where{state::waiting};
   bool alone{};  // not in a batch again
 
@@ -5533,6 +5539,10 @@ OUTBOUND_INLINE_ void delivery_queue::report(delivery&& d, const result<response
     };
     cause.message = detail::guarded(text, [](const char*) { return std::string{}; });
   }
+  for (detail::queued* q = first; q != nullptr; q = q->batch) {
+    q->code = cause.code;
+    q->status = cause.status;
+  }
   if (answer && (cause.code == errc::throttled || cause.code == errc::unavailable)) obey_retry_after(*answer);
   judge(first, cause);
   expire();
@@ -5564,6 +5574,7 @@ OUTBOUND_INLINE_ void delivery_queue::judge(detail::queued* first, const outboun
     if (!is_batch) return settle(first, event::kind::failed, loss::exhausted, cause);
   }
   if (is_batch && (cause.code == errc::malformed_json || cause.code == errc::invalid_field)) {  // who is it?
+    note(event::kind::retrying, loss::none, first, cause);
     dissolve(first);
     first->server_errors = 0;
     return make_ready(first, now_);
@@ -5667,7 +5678,7 @@ OUTBOUND_INLINE_ void delivery_queue::expire() noexcept {
   for (detail::lane& l : lanes_) {
     for (detail::queued* q = l.oldest; q != nullptr && age(*q) >= most;) {
       detail::queued* const next = q->after;
-      if (!q->is_fixed()) settle(q, event::kind::failed, loss::expired, {});
+      if (!q->is_fixed()) settle(q, event::kind::failed, loss::expired, {q->code, q->status, {}, {}});
       q = next;
     }
   }
@@ -5687,7 +5698,8 @@ OUTBOUND_INLINE_ bool delivery_queue::drop_oldest(loss why) noexcept {
 OUTBOUND_INLINE_ void delivery_queue::abandon() noexcept {
   if (options_.store != nullptr) {
     forget_at_ = 0;  // there is no later
-    return forget();
+    forget();
+    return tell();
   }
   for (detail::lane& l : lanes_)
     for (detail::queued* q = l.oldest; q != nullptr; q = q->after)
@@ -5732,6 +5744,8 @@ OUTBOUND_INLINE_ void delivery_queue::note(event::kind what, loss why, const det
     e.what = what;
     e.why = why;
     e.cause = cause;
+    if (cause.code != errc{} && cause.message.empty()) e.cause.message = detail::describe(cause.code);
+    e.number = ++event_number_;
     if (q != nullptr) {
       e.message = record_of(*q);
       e.attempts = q->attempts;
@@ -5742,13 +5756,15 @@ OUTBOUND_INLINE_ void delivery_queue::note(event::kind what, loss why, const det
   detail::guarded(add, [](const char*) {});
 }
 
-// Calls the hook when everything else is done: it may call the queue.
+// Calls the hook when everything else is done: it may call the queue. What comes of that is told by the same loop.
 OUTBOUND_INLINE_ void delivery_queue::tell() noexcept {
+  if (std::exchange(telling_, true)) return;
   while (!events_.empty()) {
     std::vector<event> told;
     told.swap(events_);
     for (const event& e : told) detail::guarded([&] { options_.on_event(e); }, [](const char*) {});
   }
+  telling_ = false;
 }
 
 // When a request may leave; no_time: not before the next post or report.
@@ -5793,7 +5809,7 @@ struct core {
   // A thread in code of the user's that was called from here, without the lock.
   class outside {
    public:
-    outside(core& c, std::unique_lock<std::mutex>& held, bool delivers) noexcept;
+    outside(core& c, std::unique_lock<std::mutex>& held, bool delivers, bool tells) noexcept;
     outside(const outside&) = delete;
     outside& operator=(const outside&) = delete;
     ~outside();
@@ -5802,8 +5818,9 @@ struct core {
     std::unique_lock<std::mutex>& lock;
     std::thread::id thread{std::this_thread::get_id()};
     bool is_worker;
-    bool waits{};    // for messages, in `flush` or `close`
-    bool closing{};  // waits for calls to end, in `close`
+    bool is_telling;  // in the hook, not in a transport
+    bool waits{};     // for messages, in `flush` or `close`
+    bool closing{};   // waits for calls to end, in `close`
     outside* next;
   };
 
@@ -5861,8 +5878,8 @@ struct core {
   remaining finish(std::unique_lock<std::mutex>& lock, std::chrono::milliseconds timeout) noexcept;
 };
 
-inline core::outside::outside(core& c, std::unique_lock<std::mutex>& held, bool delivers) noexcept
-    : owner{c}, lock{held}, is_worker{delivers}, next{c.calls} {
+inline core::outside::outside(core& c, std::unique_lock<std::mutex>& held, bool delivers, bool tells) noexcept
+    : owner{c}, lock{held}, is_worker{delivers}, is_telling{tells}, next{c.calls} {
   c.calls = this;
   lock.unlock();
 }
@@ -5914,14 +5931,11 @@ inline void core::start() noexcept {
   std::unique_lock<std::mutex> lock{guard};
   const std::size_t wanted = setup.code == errc{} ? options.workers : 0;
   const auto failed = [this](const char* what) {
-    const auto add = [&] {
-      event e;
-      e.what = event::kind::worker_failed;
-      e.cause = {
-          errc::out_of_memory, 0, join({"a worker could not be started: ", excerpt(redacted(what, client.key_))}), {}};
-      events.push_back(std::move(e));
+    const auto note = [&] {
+      const std::string why = join({"a worker could not be started: ", excerpt(redacted(what, client.key_))});
+      queue.note(event::kind::worker_failed, loss::none, nullptr, {errc::out_of_memory, 0, why, {}});
     };
-    if (options.on_event) guarded(add, [](const char*) {});
+    guarded(note, [](const char*) {});
   };
   const std::size_t made = !options.make_transport ? 0 : wanted == 0 ? 1 : wanted;
   for (std::size_t i = 0; i < made; ++i) guarded([this] { transports.push_back(options.make_transport()); }, failed);
@@ -5933,6 +5947,7 @@ inline void core::start() noexcept {
               failed(what);
             });
   }
+  queue.tell();
   tell(lock, false);
 }
 
@@ -5992,7 +6007,7 @@ inline bool core::step(std::unique_lock<std::mutex>& lock, transport& how) noexc
 }
 
 inline result<response> core::call(std::unique_lock<std::mutex>& lock, const delivery& d, transport& how) noexcept {
-  const outside here{*this, lock, true};
+  const outside here{*this, lock, true, false};
   const auto work_outside = [&]() -> result<response> {
     const result<request> r = client.prepare(d);
     if (!r) return r.error();
@@ -6001,12 +6016,15 @@ inline result<response> core::call(std::unique_lock<std::mutex>& lock, const del
   return guarded(work_outside, out_of_memory);
 }
 
-// Calls the hook, without the lock.
+// Calls the hook, without the lock. What comes of a call from the hook is told by the loop that called it, but for the
+// last words of a destructor, which no loop outlives.
 inline void core::tell(std::unique_lock<std::mutex>& lock, bool delivers) noexcept {
+  for (const outside* o = calls; o != nullptr && !stopping; o = o->next)
+    if (is_here(o) && o->is_telling) return;
   while (!events.empty() && !orphaned) {
     std::vector<event> told;
     told.swap(events);
-    const outside here{*this, lock, delivers};
+    const outside here{*this, lock, delivers, true};
     for (std::size_t i = 0; i < told.size() && !orphaned; ++i)
       guarded([&] { options.on_event(told[i]); }, [](const char*) {});
   }

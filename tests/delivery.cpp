@@ -1983,6 +1983,18 @@ TEST_CASE("abandon drops what is not in flight, unless a store keeps it") {
   }
 }
 
+TEST_CASE("bug: a store that could not remove what was answered before abandon was not told of") {
+  memory_store kept;
+  rig r{batching(1, &kept)};
+  r.post(user{1}.track("e"));
+  kept.removing = memory_store::mood::refuses;
+  r.answer(r.take(), 200);
+  CHECK(r.count(event::kind::store_failed) == 1);
+  r.queue.abandon();
+  CHECK(kept.removes == 2);
+  CHECK(r.count(event::kind::store_failed) == 2);
+}
+
 // --- the caller and its hook
 
 static_assert(!std::is_copy_constructible_v<delivery> && !std::is_copy_assignable_v<delivery>);
@@ -2063,6 +2075,52 @@ TEST_CASE("F53: the hook may call the queue", "[F53]") {
   queue.report(queue.next(at(0ms)), status(200), at(0ms));
   CHECK(adds_up(queue.stats()));
   CHECK(events.size() >= 1);
+}
+
+TEST_CASE("bug: a hook that answered what its event let go was called ever deeper, until the stack ended [F53]", "[F53]") {
+  constexpr int messages = 50'000;
+  delivery_queue* self = nullptr;
+  int delivered = 0;
+  queue_options o;
+  o.on_event = [&](const event&) {
+    ++delivered;
+    delivery d = self->next(at(0ms));
+    if (d) self->report(std::move(d), status(200), at(0ms));
+  };
+  delivery_queue queue{o};
+  self = &queue;
+  for (int i = 0; i < messages; ++i) REQUIRE(queue.post(user{i}.track("e"), at(0ms)));
+  queue.report(queue.next(at(0ms)), status(200), at(0ms));
+  CHECK(delivered == messages);
+  CHECK(queue.stats().delivered == messages);
+}
+
+TEST_CASE("bug: what came of a call from the hook was told before what had happened first") {
+  delivery_queue* self = nullptr;
+  std::vector<std::string> told;
+  std::vector<delivery> taken;
+  queue_options o;
+  o.on_event = [&](const event& e) {
+    constexpr const char* names[] = {"delivered", "retrying", "failed", "dropped", "held", "resumed"};
+    told.push_back(names[static_cast<std::size_t>(e.what)]);
+    CHECK(e.number == told.size());
+    if (e.what != event::kind::resumed || taken.empty()) return;
+    delivery d = std::move(taken.back());
+    taken.pop_back();
+    self->report(std::move(d), status(200), at(0ms));
+  };
+  delivery_queue queue{o};
+  self = &queue;
+  for (int i = 0; i < 7; ++i) REQUIRE(queue.post(user{i}.track("e"), at(0ms)));
+  for (int i = 0; i < 7; ++i) taken.push_back(queue.next(at(0ms)));
+  for (const int s : {503, 503, 503, 503, 503, 401}) {
+    delivery d = std::move(taken.front());
+    taken.erase(taken.begin());
+    queue.report(std::move(d), status(s), at(0ms));
+  }
+  const std::vector<std::string> expected = {"retrying", "retrying", "retrying", "retrying", "held",
+                                             "retrying", "resumed", "held", "resumed", "delivered"};
+  CHECK(told == expected);
 }
 
 #ifdef __cpp_exceptions
@@ -2168,4 +2226,48 @@ TEST_CASE("a batch expires with the last of its members, not with the first") {
   r.answer(std::move(both), 503);
   CHECK(r.queue.stats().failed == 0);
   CHECK(r.queue.stats().queued == 2);
+}
+
+TEST_CASE("bug: what expired between two tries was told without its last answer") {
+  queue_options o;
+  o.retry.max_age = 30s;
+  rig r{o};
+  r.post(user{1}.track("e"));
+  r.post(user{2}.track("e"));
+  r.answer(r.take(), outbound::response{503, R"({"error":{"Message":"maintenance"}})", {}});
+  r.now = 30s;
+  CHECK(!r.next());
+  REQUIRE(r.count(event::kind::failed) == 2);
+  const event& tried = r.events[1];
+  CHECK(tried.why == loss::expired);
+  CHECK(tried.cause.code == errc::unavailable);
+  CHECK(tried.cause.status == 503);
+  CHECK(tried.cause.message == make_error_code(errc::unavailable).message());
+  const event& untried = r.events[2];
+  CHECK(untried.why == loss::expired);
+  CHECK(untried.cause.code == errc{});
+  CHECK(untried.cause.message.empty());
+}
+
+TEST_CASE("bug: that a batch was refused and taken apart was told to nobody") {
+  for (const int refusal : {400, 413, 422, 500}) {
+    CAPTURE(refusal);
+    queue_options o = batching(10);
+    o.retry.max_attempts = 1;
+    o.retry.max_age = 30s;
+    rig r{o};
+    for (int i = 1; i <= 3; ++i) r.post(user{i}.track("e"));
+    r.answer(r.take(), refusal);
+    REQUIRE(r.events.size() == 1);
+    CHECK(r.events[0].what == event::kind::retrying);
+    CHECK(r.events[0].cause.status == refusal);
+    CHECK(r.events[0].attempts == 1);
+    CHECK(r.events[0].message.body == R"({"user_id":1,"event":"e"})");
+    r.answer(r.take(), 200);
+    r.now = 30s;
+    CHECK(!r.next());  // the others expire: their last answer was the batch's
+    REQUIRE(r.events.size() == 4);
+    CHECK(r.events[2].cause.status == refusal);
+    CHECK(r.events[3].cause.status == refusal);
+  }
 }

@@ -347,6 +347,31 @@ TEST_CASE("F60: destroyed from within on_event, an outbox tells nothing more", "
   CHECK(told == 1);
 }
 
+TEST_CASE("bug: a hook that posted again what was dropped was called ever deeper, until the stack ended [F53]", "[F53]") {
+  constexpr std::size_t messages = 30'000;
+  std::size_t posted_again = 0;
+  std::uint64_t number = 0;
+  outbox* self = nullptr;
+  outbox_options options;
+  options.workers = 0;
+  options.close_timeout = 0ms;
+  options.max_messages = messages;
+  options.when_full = outbound::overflow::drop_oldest;
+  options.on_event = [&](const event& e) {
+    CHECK(e.number == ++number);
+    if (e.why != loss::overflow || e.message.path != "/v2/identify") return;
+    ++posted_again;
+    CHECK(self->post(user{e.message.user_key}.identify()));
+  };
+  outbox o{client{"k", answering(200)}, options};
+  self = &o;
+  for (std::size_t i = 0; i < messages; ++i) REQUIRE(o.post(user{i}.identify()));
+  CHECK(o.post(event_of("one more")));  // is the oldest, and dropped, when each other one has been posted again
+  CHECK(posted_again == messages);
+  CHECK(o.stats().queued == messages);
+  CHECK(o.stats().dropped == messages + 1);
+}
+
 // --- F44: durations
 
 TEST_CASE("F44: flush and close with durations at their edges", "[F44]") {
