@@ -586,8 +586,8 @@ struct key_set {
 
 }  // namespace detail
 
-/// An owned JSON object, for loops and for keeping. Setting a key again replaces its value and moves it to the end.
-/// Thread-safety: as a std::string. May be given its own text: `o.set("again", o)`.
+/// An owned JSON object, for loops and for keeping. Setting a key again looks through all members, replaces the value
+/// and moves it to the end. Thread-safety: as a std::string. May be given its own text: `o.set("again", o)`.
 class object {
  public:
   object() noexcept = default;
@@ -1726,7 +1726,7 @@ void write_text(writer& w, const erased& e);
 void write_json(writer& w, const erased& e);
 void write_json_object(writer& w, const erased& e);
 void refuse_depth(writer& w, unsigned depth);
-unsigned nesting(std::string_view s) noexcept;
+unsigned nesting(std::string_view s, unsigned known) noexcept;
 void adopt_findings(writer& w, const finding_list& part);
 
 inline erased erase_text(text s) noexcept {
@@ -1905,7 +1905,7 @@ void write_spliced(writer& w, const erased& e) {
   const T& from = *static_cast<const T*>(e.data);
   const std::string_view text = from.text();
   unsigned depth = w.depth + e.levels;
-  if (depth > max_depth) depth = w.depth + nesting(text);  // its deepest value may have been replaced
+  if (depth > max_depth) depth = w.depth + nesting(text, e.levels);  // its deepest value may have been replaced
   if (depth > max_depth) return refuse_depth(w, depth);
   if (depth > w.deepest) w.deepest = depth;
   w.append(text);
@@ -2850,10 +2850,10 @@ OUTBOUND_COLD_ OUTBOUND_INLINE_ void writer::report(defect what, std::initialize
 }
 
 // Adds a problem, unless it is there already.
-OUTBOUND_COLD_ inline void add_once(finding_list& findings, const problem& found, bool of_key) {
+OUTBOUND_COLD_ inline void add_once(finding_list& findings, const problem& found) {
   for (const finding* f = findings.first(); f != nullptr; f = f->next)
     if (f->what.what == found.what && f->what.where == found.where && f->what.why == found.why) return;
-  findings.add(found.what, found.where, found.why, of_key);
+  findings.add(found.what, found.where, found.why, false);
 }
 
 // Appends the problems of a part, whose pointers begin at w.here.
@@ -3094,8 +3094,8 @@ OUTBOUND_COLD_ inline void complete_keys(key_set& keys, std::string_view object_
   keys.complete = true;
 }
 
-// How deep the containers of a text go, those of a json in it too.
-OUTBOUND_COLD_ OUTBOUND_INLINE_ unsigned nesting(std::string_view s) noexcept {
+// How deep the containers of a text go that never was deeper than `known`. Those of a json in it count too.
+OUTBOUND_COLD_ OUTBOUND_INLINE_ unsigned nesting(std::string_view s, unsigned known) noexcept {
   unsigned level = 0;
   unsigned most = 0;
   const char* const end = s.data() + s.size();
@@ -3103,13 +3103,15 @@ OUTBOUND_COLD_ OUTBOUND_INLINE_ unsigned nesting(std::string_view s) noexcept {
     if (*p == '{' || *p == '[') most = ++level > most ? level : most;
     if (*p == '}' || *p == ']') --level;
   }
-  return most;
+  return most < known ? most : known;
 }
 
-// Forgets the problems that the member with this key, in quotes, has among [first, last).
+// Forgets the problems that the member with this key, in quotes, has among [first, last); not if the key has one
+// itself, for which `""` stands: many such keys would look at all problems each time.
 OUTBOUND_COLD_ inline void forget_member(writer& w, const writer::place* object, std::string_view key,
                                          std::size_t first, std::size_t last) {
-  if (first == last) return;
+  const bool is_bad = w.here != object && key.size() == 2 && !w.here->key.empty();
+  if (first == last || is_bad) return;
   std::string where = writer::where(object);
   append_pointer(where, unquoted(key));
   w.findings.forget(first, last, where);
@@ -3738,7 +3740,7 @@ OUTBOUND_INLINE_ void object::assign(const object& other) {
   const std::size_t end = w.size();
   const std::size_t findings = w.findings.size();
   unsigned depth = level_ - 1 + copy.deepest;
-  if (depth > detail::max_depth) depth = level_ - 1 + detail::nesting(copy.view());  // as in write_spliced
+  if (depth > detail::max_depth) depth = level_ - 1 + detail::nesting(copy.view(), copy.deepest);
   const bool fits = depth <= detail::max_depth;
   detail::rollback undo{w};
   w.here = place_;
@@ -4112,8 +4114,8 @@ OUTBOUND_INLINE_ void message::add_members(const detail::field& f, const detail:
     out_.release();
   }
   for (const detail::finding* found = part.findings.first(); found != nullptr; found = found->next)
-    if (found->of_key || !is_object) detail::add_once(out_.findings, found->what, found->of_key);
-    else out_.findings.add(found->what.what, found->what.where, found->what.why, false);
+    if (!is_object) detail::add_once(out_.findings, found->what);
+    else out_.findings.add(found->what.what, found->what.where, found->what.why, found->of_key);
 }
 
 // --- identify

@@ -2077,7 +2077,8 @@ TEST_CASE("F53: the hook may call the queue", "[F53]") {
   CHECK(events.size() >= 1);
 }
 
-TEST_CASE("bug: a hook that answered what its event let go was called ever deeper, until the stack ended [F53]", "[F53]") {
+TEST_CASE("bug: a hook that answered what its event let go was called ever deeper, until the stack ended [F53]",
+          "[F53]") {
   constexpr int messages = 50'000;
   delivery_queue* self = nullptr;
   int delivered = 0;
@@ -2119,7 +2120,7 @@ TEST_CASE("bug: what came of a call from the hook was told before what had happe
     queue.report(std::move(d), status(s), at(0ms));
   }
   const std::vector<std::string> expected = {"retrying", "retrying", "retrying", "retrying", "held",
-                                             "retrying", "resumed", "held", "resumed", "delivered"};
+                                             "retrying", "resumed",  "held",     "resumed",  "delivered"};
   CHECK(told == expected);
 }
 

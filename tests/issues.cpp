@@ -189,6 +189,23 @@ TEST_CASE("issues: after a key was replaced 65 levels passed", "[F63]") {
   CHECK(m.problems()[0].why == "is 65 levels deep; the limit is 64");
 }
 
+TEST_CASE("issues: the levels of a json were counted in what a problem says of depth", "[F63]") {
+  const auto brackets = [](std::size_t n) { return outbound::json{std::string(n, '[') + std::string(n, ']')}; };
+  object o = of_depth(62);
+  o.set("j", brackets(300));
+  const identify m = user{1}.identify().attribute("x", object{{"o", o}});
+  REQUIRE(m.problems().size() == 1);
+  CHECK(m.problems()[0].where == "/attributes/x");
+  CHECK(m.problems()[0].why == "is 65 levels deep; the limit is 64");
+  const identify n = user{1}.identify().attribute("x", holder{&o});
+  CHECK(n.valid());
+  object deeper = of_depth(63);
+  deeper.set("j", brackets(300));
+  const identify k = user{1}.identify().attribute("x", holder{&deeper});
+  REQUIRE(k.problems().size() == 1);
+  CHECK(k.problems()[0].why == "is 65 levels deep; the limit is 64");
+}
+
 #ifdef __cpp_exceptions
 TEST_CASE("issues: a value that threw left its depth behind", "[F63]") {
   object o{{"v", 1}};

@@ -347,7 +347,8 @@ TEST_CASE("F60: destroyed from within on_event, an outbox tells nothing more", "
   CHECK(told == 1);
 }
 
-TEST_CASE("bug: a hook that posted again what was dropped was called ever deeper, until the stack ended [F53]", "[F53]") {
+TEST_CASE("bug: a hook that posted again what was dropped was called ever deeper, until the stack ended [F53]",
+          "[F53]") {
   constexpr std::size_t messages = 30'000;
   std::size_t posted_again = 0;
   std::uint64_t number = 0;
