@@ -3752,7 +3752,7 @@ OUTBOUND_INLINE_ void object::assign(const object& other) {
   std::memmove(w.begin + open_, w.begin + end, w.size() - end);
   w.cursor -= end - open_;
   w.findings.forget(first_finding_, findings, place);
-  if (fits && depth > w.deepest) w.deepest = depth;
+  w.deepest = fits ? depth : level_;
 }
 
 OUTBOUND_INLINE_ std::string_view object::text() const noexcept {

@@ -1266,6 +1266,16 @@ TEST_CASE("a batch takes what is due: of several users, and the next of one") {
   CHECK(r.queue.stats().attempts == 2);
 }
 
+TEST_CASE("what is neither identify nor track leaves by itself") {
+  rig r{batching(10)};
+  for (int i = 1; i <= 2; ++i) r.post(user{i}.subscribe());
+  for (int i = 1; i <= 2; ++i) {
+    const delivery d = r.take();
+    CHECK(d.path == "/v2/subscribe/all");
+    CHECK(d.body == "{\"user_id\":" + std::to_string(i) + "}");
+  }
+}
+
 TEST_CASE("a batch never puts a user's messages out of order") {
   rig r{batching(100)};
   r.post(user{"a"}.track("1"));
@@ -1889,6 +1899,7 @@ TEST_CASE("a store that cannot be read: every post says so") {
     for (int i = 0; i < 2; ++i) {
       const result<void> posted = r.try_post(user{1}.track("e"));
       CHECK(posted.error().code == errc::store_failed);
+      CHECK(posted.error().status == 0);
       CHECK(posted.error().message.find("the disk is") != std::string::npos);
     }
     CHECK(kept.appends == 0);

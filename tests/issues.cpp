@@ -69,6 +69,16 @@ struct holder {
 };
 void to_outbound(object& o, const holder& h) { o = *h.held; }
 
+// Is first the one, then the other.
+struct becomes {
+  const object* first;
+  const object* then;
+};
+void to_outbound(object& o, const becomes& b) {
+  o.set("first", *b.first);
+  o = *b.then;
+}
+
 object of_depth(int levels) {
   object o{{"k", 1}};
   for (int i = 1; i < levels; ++i) o = object{{"k", o}};
@@ -94,6 +104,7 @@ int to_outbound(const thrower&) { throw std::bad_alloc{}; }
 
 }  // namespace issues
 
+using issues::becomes;
 using issues::holder;
 using issues::of_depth;
 using issues::peek;
@@ -178,6 +189,21 @@ TEST_CASE("issues: an object that became another while it was written passed the
   const object fits = of_depth(62);
   CHECK(test::depth_of(user{1}.track("e").property("p", holder{&fits}).body()) == 64);
   CHECK(user{1}.track("e").property("p", holder{&fits}).valid());
+}
+
+TEST_CASE("issues: an object that became another while it was written was as deep as it had been", "[F63]") {
+  const object deep = of_depth(62);
+  object held{{"j", outbound::json{std::string(300, '[') + std::string(300, ']')}}};
+  const becomes v{&deep, &held};
+  const object one{{"v", v}};
+  CHECK(one.text() == R"({"v":)" + std::string{held.text()} + "}");
+  CHECK(user{1}.identify().attribute("x", one).valid());
+  object longer = one;
+  for (int i = 0; i < 60; ++i) longer = object{{"k", longer}};
+  CHECK(user{1}.identify().attribute("x", longer).valid());
+  const identify m = user{1}.identify().attribute("x", object{{"k", longer}});
+  REQUIRE(m.problems().size() == 1);
+  CHECK(m.problems()[0].why == "is 65 levels deep; the limit is 64");
 }
 
 TEST_CASE("issues: after a key was replaced 65 levels passed", "[F63]") {
