@@ -938,6 +938,7 @@ TEST_CASE("F51: the bounds by count and by bytes, at the limit and beside it", "
     for (std::size_t i = 0; i < limit; ++i) r.post(m);
     const result<void> refused_post = r.try_post(m);
     CHECK(refused_post.error().code == errc::queue_full);
+    CHECK(refused_post.error().status == 0);
     CHECK(r.queue.stats().accepted == limit);
     if (limit == 0) continue;
     r.answer(r.take(), 200);
@@ -960,6 +961,21 @@ TEST_CASE("F51: the bounds by count and by bytes, at the limit and beside it", "
     CHECK(r.try_post(m).error().message == "the queue is full: it holds " + std::string(limit >= 3 * size ? "3" : "2") +
                                                " of 100000 messages, with " + size_now + " of " +
                                                std::to_string(limit) + " bytes; this one has " + std::to_string(size));
+  }
+}
+
+TEST_CASE("F51: drop_oldest makes room for a body of all the bytes that may be, and not for one more", "[F51]") {
+  const outbound::message small = user{1}.track("e");
+  const outbound::message large = user{1}.track("longer");
+  for (const std::size_t missing : {0U, 1U}) {
+    queue_options o;
+    o.max_bytes = large.body().size() - missing;
+    o.when_full = outbound::overflow::drop_oldest;
+    rig r{o};
+    r.post(small);
+    CHECK(static_cast<bool>(r.try_post(large)) == (missing == 0));
+    CHECK(r.queue.stats().lost(loss::overflow) == 1 - missing);
+    CHECK(r.queue.stats().bytes == (missing == 0 ? large : small).body().size());
   }
 }
 

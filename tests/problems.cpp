@@ -848,3 +848,14 @@ TEST_CASE("problems: the other functions stand null pointers too") {
   CHECK(json{null}.text().empty());
   CHECK(of(object{{null, null}}.problems()) == list{"null_pointer /", "null_pointer /"});
 }
+
+TEST_CASE("attributes that are refused as a whole are reported once for each reason") {
+  outbound::identify m = outbound::user{1}.identify();
+  for (int i = 0; i < 2; ++i) m.attributes(outbound::json{"[1]"}).attributes(outbound::json{"["});
+  const std::vector<outbound::problem> found = m.problems();
+  REQUIRE(found.size() == 2);
+  CHECK(found[0].where == "/attributes");
+  CHECK(found[0].why == "is JSON, but not an object");
+  CHECK(found[1].where == "/attributes");
+  CHECK(found[1].why == "is not one JSON value: at byte 1 of 1, it ends too early");
+}
