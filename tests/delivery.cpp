@@ -2299,3 +2299,23 @@ TEST_CASE("bug: that a batch was refused and taken apart was told to nobody") {
     CHECK(r.events[3].cause.status == refusal);
   }
 }
+
+TEST_CASE("an answer at the age of max_age is the last, one before it is not") {
+  for (const std::size_t together : {1U, 2U}) {
+    for (const milliseconds age : {29'999ms, 30'000ms}) {
+      CAPTURE(together, age.count());
+      queue_options o = batching(together);
+      o.retry.max_age = 30s;
+      rig r{o};
+      for (std::size_t i = 0; i < together; ++i) r.post(user{i}.track("e"));
+      delivery d = r.take();
+      r.now = age;
+      r.answer(std::move(d), 503);
+      const bool last = age == 30'000ms;
+      CHECK(r.events.size() == (last ? together : 1));
+      CHECK(r.count(event::kind::failed) == (last ? together : 0));
+      CHECK(r.count(event::kind::retrying) == (last ? 0 : 1));
+      CHECK(r.queue.stats().lost(loss::expired) == (last ? together : 0));
+    }
+  }
+}
