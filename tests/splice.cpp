@@ -776,4 +776,40 @@ TEST_CASE("F31: a text that ends behind a pair of surrogates ends too early, and
   CHECK(why(R"("\ud83d\ude0)") == "is not one JSON value: at byte 3 of 12, a lone surrogate");
 }
 
+TEST_CASE("F13: a key of a json is the text that its escapes stand for", "[F13]") {
+  struct row {
+    const char* escaped;
+    std::string_view key;
+    const char* usual;  // as this library writes it
+  };
+  const row rows[] = {
+      {R"(\b)", "\b", R"(\b)"},
+      {R"(\f)", "\f", R"(\f)"},
+      {R"(\n)", "\n", R"(\n)"},
+      {R"(\r)", "\r", R"(\r)"},
+      {R"(\t)", "\t", R"(\t)"},
+      {R"(\")", "\"", R"(\")"},
+      {R"(\\)", "\\", R"(\\)"},
+      {R"(\/)", "/", "/"},
+      {R"(\u0009)", "\t", R"(\t)"},
+      {R"(\u0000)", "\0"sv, R"(\u0000)"},
+      {R"(\u001F)", "\x1F", R"(\u001f)"},
+      {R"(\u0041)", "A", "A"},
+      {R"(\u00e9)", "\xC3\xA9", "\xC3\xA9"},
+      {R"(\uD83D\uDE00)", "\xF0\x9F\x98\x80", "\xF0\x9F\x98\x80"},
+  };
+  for (const row& r : rows) {
+    CAPTURE(r.escaped);
+    const std::string given = std::string{"a"} + r.escaped + "z";
+    const std::string key = "a" + std::string{r.key} + "z";
+    const std::string head = R"({"user_id":1,"attributes":{"a)" + std::string{r.usual} + R"(z":)";
+    outbound::identify m = outbound::user{1}.identify().attributes(outbound::json{"{\"" + given + "\":1}"});
+    CHECK(m.body() == head + "1}}");
+    m.attribute(key, 2);
+    CHECK(m.body() == head + "2}}");
+    m.attributes(outbound::json{"{\"" + given + "\":3}"});
+    CHECK(m.body() == head + "3}}");
+  }
+}
+
 }  // namespace splice_test
