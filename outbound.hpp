@@ -530,7 +530,7 @@ struct writer {
   char* limit{};
   const place* here{};
   unsigned depth{1};    // of the container that is being written; the outermost is 1
-  unsigned deepest{1};  // that was ever reached
+  unsigned deepest{1};  // of what is there, or more: what was replaced may have been deeper
   finding_list findings{};
 
   writer() noexcept = default;
@@ -1307,7 +1307,7 @@ struct record {
 
 /// Durability: where a queue keeps what it accepted until it is answered. Derive from it; examples/stores has one on
 /// SQLite. Its functions are called one at a time, must not call the queue or outbox that calls them, and may throw;
-/// their errors are told as `store_failed` (but for out_of_memory), with what they say, cut at 400 bytes.
+/// their errors get the code `store_failed`, but for out_of_memory, and what they say is cut at 400 bytes.
 class store {
  public:
   virtual ~store() = default;
@@ -1325,7 +1325,7 @@ struct event {
   /// What there is to tell.
   enum class kind : unsigned char {
     delivered,
-    retrying,       ///< it failed for now, and will be sent again; of a batch, its first message is told
+    retrying,       ///< will be sent again, unless it expires before; of a batch, its first message is told
     failed,         ///< lost: `why`, `cause`
     dropped,        ///< lost: `why`
     held,           ///< the queue or a path waits, probing: the set-up is wrong (`cause`), or the API is not available
@@ -1336,9 +1336,9 @@ struct event {
   kind what{};                      ///< what it is about
   loss why{};                       ///< if it is lost
   record message{};                 ///< what it is about, where it is about one
-  outbound::error cause{};          ///< the answer, of what expires the last one; code 0: nothing bad
+  outbound::error cause{};          ///< the last answer, or what went wrong; code 0: nothing bad
   unsigned attempts{};              ///< requests made for it
-  std::chrono::milliseconds age{};  ///< since this process accepted it, without the time on hold for the set-up's sake
+  std::chrono::milliseconds age{};  ///< since this process accepted it, without any hold for the set-up's sake
   std::uint64_t number{};           ///< rises in the order of what happened, which threads may tell in another order
 };
 
@@ -1382,8 +1382,8 @@ struct queue_options {
                               ///< a 404, 405 or 410 to a batch they leave one by one for an hour
   guid_seed seed{};           ///< another one in each process: equal seeds give equal GUIDs to equal messages
   outbound::store* store{};   ///< must outlive the queue; null: memory only
-  callback<void(const event&)> on_event{};  ///< called when the queue is consistent again; may call it, and is called
-                                            ///< with what comes of that when it has returned
+  callback<void(const event&)> on_event{};  ///< called when the queue is consistent again; may call it: it is not
+                                            ///< called again within itself, but for an outbox's destructor
 };
 
 /// A request to make, and the ticket to report its answer with. Move-only.
@@ -1609,8 +1609,9 @@ std::chrono::milliseconds saturated(std::chrono::duration<Rep, Period> d) noexce
 }  // namespace detail
 
 /// Delivers in the background: a delivery_queue, a client, and threads. Thread-safe; every function may also be called
-/// from a transport and from `on_event`, which run on the workers' threads (and, for a message that `post` drops, on
-/// its caller's), never under a lock, perhaps several at once. What they throw is caught. Nothing throws.
+/// from a transport and from `on_event`, which run on the workers' threads, never under a lock, perhaps several at
+/// once. `on_event` also runs on threads that construct an outbox, post, flush, close or destroy, for what is to be
+/// told then. What they throw is caught. Nothing throws.
 class outbox {
  public:
   /// Takes over what the store has, and starts. A thread that cannot be started is an `event::kind::worker_failed`;
@@ -1619,7 +1620,8 @@ class outbox {
   outbox(const outbox&) = delete;
   outbox& operator=(const outbox&) = delete;
   /// Closes with `close_timeout`; what is left then is dropped (`loss::closed`), unless there is a store. On a worker's
-  /// thread it does not wait for that worker, and what its call leads to is told to nobody.
+  /// thread it does not wait for that worker, and what its call leads to is told to nobody; nor, from `on_event`, are
+  /// the events that happened together with that one.
   ~outbox();
 
   /// Copies the message and returns; waits for no network, only for the store. Errors: those of `client::validate` and
@@ -1634,7 +1636,7 @@ class outbox {
   }
   /// The same, and the end: `post` refuses from now on. The calls that are in a transport when the time is over are
   /// waited for (`request.timeout` bounds them), but the one it is called from; afterwards no callback runs,
-  /// but for those by which the destructor hands back what is left.
+  /// but for those by which the destructor hands back what is left, or says that the store failed.
   template <class Rep, class Period>
   remaining close(std::chrono::duration<Rep, Period> timeout) noexcept {
     return close_for(detail::saturated(timeout));
@@ -1904,8 +1906,8 @@ template <class T>
 void write_spliced(writer& w, const erased& e) {
   const T& from = *static_cast<const T*>(e.data);
   const std::string_view text = from.text();
-  unsigned depth = w.depth + e.levels;
-  if (depth > max_depth) depth = w.depth + nesting(text, e.levels);  // its deepest value may have been replaced
+  unsigned depth = w.depth + from.levels();
+  if (depth > max_depth) depth = w.depth + nesting(text, from.levels());  // its deepest value may have been replaced
   if (depth > max_depth) return refuse_depth(w, depth);
   if (depth > w.deepest) w.deepest = depth;
   w.append(text);
@@ -3094,7 +3096,7 @@ OUTBOUND_COLD_ inline void complete_keys(key_set& keys, std::string_view object_
   keys.complete = true;
 }
 
-// How deep the containers of a text go that never was deeper than `known`. Those of a json in it count too.
+// At most how deep the containers of a text go without those of a json in it, which never were deeper than `known`.
 OUTBOUND_COLD_ OUTBOUND_INLINE_ unsigned nesting(std::string_view s, unsigned known) noexcept {
   unsigned level = 0;
   unsigned most = 0;
@@ -3106,8 +3108,8 @@ OUTBOUND_COLD_ OUTBOUND_INLINE_ unsigned nesting(std::string_view s, unsigned kn
   return most < known ? most : known;
 }
 
-// Forgets the problems that the member with this key, in quotes, has among [first, last); not if the key has one
-// itself, for which `""` stands: many such keys would look at all problems each time.
+// Forgets the problems that the member with this key, in quotes, has among [first, last); not if it was just written
+// for one that is not UTF-8, as `""`: many such keys would look at all problems each time.
 OUTBOUND_COLD_ inline void forget_member(writer& w, const writer::place* object, std::string_view key,
                                          std::size_t first, std::size_t last) {
   const bool is_bad = w.here != object && key.size() == 2 && !w.here->key.empty();
@@ -6018,8 +6020,8 @@ inline result<response> core::call(std::unique_lock<std::mutex>& lock, const del
   return guarded(work_outside, out_of_memory);
 }
 
-// Calls the hook, without the lock. What comes of a call from the hook is told by the loop that called it, but for the
-// last words of a destructor, which no loop outlives.
+// Calls the hook, without the lock. What comes of a call from the hook is told by the loop that called it, or by that
+// of another thread, but for the last words of a destructor, which no loop outlives.
 inline void core::tell(std::unique_lock<std::mutex>& lock, bool delivers) noexcept {
   for (const outside* o = calls; o != nullptr && !stopping; o = o->next)
     if (is_here(o) && o->is_telling) return;

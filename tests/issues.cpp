@@ -79,6 +79,13 @@ void to_outbound(object& o, const becomes& b) {
   o = *b.then;
 }
 
+// Makes another object deeper while it is written.
+struct deepens {
+  object* other;
+  const object* by;
+};
+void to_outbound(object&, const deepens& d) { *d.other = *d.by; }
+
 object of_depth(int levels) {
   object o{{"k", 1}};
   for (int i = 1; i < levels; ++i) o = object{{"k", o}};
@@ -105,6 +112,7 @@ int to_outbound(const thrower&) { throw std::bad_alloc{}; }
 }  // namespace issues
 
 using issues::becomes;
+using issues::deepens;
 using issues::holder;
 using issues::of_depth;
 using issues::peek;
@@ -203,6 +211,15 @@ TEST_CASE("issues: an object that became another while it was written was as dee
   CHECK(user{1}.identify().attribute("x", longer).valid());
   const identify m = user{1}.identify().attribute("x", object{{"k", longer}});
   REQUIRE(m.problems().size() == 1);
+  CHECK(m.problems()[0].why == "is 65 levels deep; the limit is 64");
+}
+
+TEST_CASE("issues: an object that a value before it in the same braces had made deeper passed the limit", "[F63]") {
+  object o{{"k", 1}};
+  const object deep = of_depth(62);
+  const identify m = user{1}.identify().attribute("x", {{"p", deepens{&o, &deep}}, {"q", o}});
+  REQUIRE(m.problems().size() == 1);
+  CHECK(m.problems()[0].where == "/attributes/x/q");
   CHECK(m.problems()[0].why == "is 65 levels deep; the limit is 64");
 }
 
