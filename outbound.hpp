@@ -4967,8 +4967,8 @@ struct queued {
   unsigned failures{};       // that backoff counts
   unsigned server_errors{};  // malformed_json
   unsigned waits_for{};      // lines in which it is not the first
-  errc code{};               // of the last answer, as is
-  int status{};              // this
+  errc code{};               // of the last answer
+  int status{};              // of the last answer
   state where{state::waiting};
   bool alone{};  // not in a batch again
 
